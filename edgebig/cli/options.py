@@ -1,0 +1,52 @@
+"""Options that several commands share, so that they are spelled and explained in one way."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FILE = click.Path(path_type=Path)
+
+
+class RegistryChoice(click.ParamType):
+    """A name out of a registry. An unknown one is a usage error that lists the known ones."""
+
+    name = "name"
+
+    def __init__(self, kind: str, names: Callable[[], tuple[str, ...]]) -> None:
+        self.kind = kind
+        self.names = names
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return "|".join(self.names())
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value not in self.names():
+            self.fail(f"unknown {self.kind} {value!r}. Known: {', '.join(self.names())}.", param, ctx)
+        return value
+
+
+def output_option(function: F) -> F:
+    """`-o/--output FILE`, required, and `--force`."""
+    function = click.option("--force", is_flag=True, help="Replace the output if it exists.")(function)
+    return click.option("-o", "--output", type=FILE, required=True, help="The .onnx file to write.")(function)
+
+
+def json_option(function: F) -> F:
+    """`--json FILE|-`: the record for machines."""
+    return click.option(
+        "--json", "json_target", metavar="FILE|-", help="Write the record as JSON to a file, or to standard output."
+    )(function)
+
+
+def data_option(required: bool = True) -> Callable[[F], F]:
+    """`--data`: samples."""
+    return click.option(
+        "--data",
+        required=required,
+        metavar="SAMPLES",
+        help="Samples: an .npz (one array per input), an .npy, a folder of .npz (one feed each), or module:callable.",
+    )

@@ -1,0 +1,91 @@
+"""What commands print: a table for people on standard output, a record for machines, progress on standard error."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import click
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from edgebig.files import check_output
+from edgebig.progress import reporting_to
+from edgebig.records.base import Record
+
+T = TypeVar("T")
+
+
+def check_json_target(target: str | None, *, force: bool) -> None:
+    """Refuse a `--json` file that cannot be written, before any work starts.
+
+    Raises:
+        OutputError: It exists (without `force`), or its folder cannot be written.
+    """
+    if target is not None and target != "-":
+        check_output(Path(target), force=force)
+
+
+def show(record: Record, render: Callable[[], Sequence[RenderableType]], json_target: str | None) -> None:
+    """Print what `render` builds; with `--json -` the record alone; with `--json FILE` both.
+
+    Args:
+        record: What the command found or did.
+        render: Builds tables and lines for people.
+        json_target: The value of `--json`.
+    """
+    if json_target == "-":
+        click.echo(record.to_json())
+        return
+    console = Console(highlight=False, soft_wrap=False)
+    for part in render():
+        console.print(part)
+    if json_target is not None:
+        record.write_json(Path(json_target))
+        console.print(f"Record: {json_target}", markup=False)
+
+
+def plain_table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: str = "") -> Table:
+    """A table as all commands draw it.
+
+    Args:
+        title: Its title, or None.
+        columns: Column headers.
+        rows: Cells as text.
+        right: Headers of the columns that are aligned right, as one string of their names separated by "|".
+    """
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold", title_style="bold")
+    numbers = set(right.split("|"))
+    for column in columns:
+        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(cell.replace("[", r"\[") for cell in row))
+    return table
+
+
+@contextmanager
+def progress() -> Iterator[None]:
+    """Show progress bars with an estimate on standard error inside the block, when that is a terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    bars = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+    with bars, reporting_to(_Bars(bars)):
+        yield
+
+
+class _Bars:
+    def __init__(self, bars: Progress) -> None:
+        self.bars = bars
+
+    def track(self, items: Iterable[T], description: str, total: int | None) -> Iterator[T]:
+        task = self.bars.add_task(description, total=total)
+        try:
+            for item in items:
+                yield item
+                self.bars.advance(task)
+        finally:
+            self.bars.remove_task(task)

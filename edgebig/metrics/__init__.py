@@ -1,0 +1,1 @@
+"""Metrics: how good outputs are against labels, and how far two models' outputs are apart."""

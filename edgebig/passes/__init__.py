@@ -1,0 +1,1 @@
+"""Graph passes: the contract, and running several of them."""

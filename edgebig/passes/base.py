@@ -1,0 +1,90 @@
+"""The contract of a pass: options in `__init__`, work in `call(model) -> PassResult`, reasons for what was refused.
+
+A pass changes the model in place, reads no files, prints nothing; `modified` is true only if something changed, and
+running it again changes nothing.
+"""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import onnx_ir as ir
+
+from edgebig.errors import EdgebigError
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A place that looked right and was left alone.
+
+    Attributes:
+        node: The node's name.
+        reason: Why, in words.
+    """
+
+    node: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class PassResult:
+    """What a pass did.
+
+    Attributes:
+        model: The model, changed in place.
+        modified: Whether anything changed.
+        counts: How often each thing was done, by its name.
+        skipped: What was left alone, and why.
+    """
+
+    model: ir.Model
+    modified: bool
+    counts: Mapping[str, int] = field(default_factory=dict)
+    skipped: tuple[Skipped, ...] = ()
+
+
+class Pass(ABC):
+    """A float-preserving change of a graph."""
+
+    @property
+    def name(self) -> str:
+        """The pass' name in reports: its class name."""
+        return type(self).__name__
+
+    @abstractmethod
+    def call(self, model: ir.Model) -> PassResult:
+        """Change the model in place."""
+
+
+class PassError(EdgebigError):
+    """A pass failed; the message names it, and what ran before."""
+
+
+def run_passes(model: ir.Model, passes: Sequence[Pass], *, rounds: int = 8) -> PassResult:
+    """Run the passes in order, round after round, until a whole round changes nothing (or `rounds` are over).
+
+    Raises:
+        PassError: A pass failed.
+    """
+    counts: Counter[str] = Counter()
+    skipped: dict[Skipped, None] = {}
+    modified = False
+    for _ in range(rounds):
+        skipped.clear()  # a place refused at first may have been taken in a later round
+        changed = False
+        for index, step in enumerate(passes):
+            try:
+                result = step.call(model)
+            except EdgebigError:
+                raise
+            except Exception as e:
+                before = ", ".join(p.name for p in passes[:index]) or "nothing"
+                raise PassError(f"pass {step.name} failed after {before}: {type(e).__name__}: {e}") from e
+            counts.update(result.counts)
+            skipped.update(dict.fromkeys(result.skipped))
+            changed |= result.modified
+        modified |= changed
+        if not changed:
+            break
+    return PassResult(model, modified, dict(counts), tuple(skipped))
