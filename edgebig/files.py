@@ -19,10 +19,13 @@ def check_output(path: Path, *, force: bool = False, inputs: Sequence[Path] = ()
         inputs: Files that are read; the output may be none of them.
 
     Raises:
-        OutputError: The output is a folder, an input, exists (without `force`), or its folder is missing or read-only.
+        OutputError: The output is a folder, a device, an input, exists (without `force`), or its folder is missing or
+            read-only.
     """
     if path.is_dir():
         raise OutputError(f"output {path} is a folder. Name a file in it.")
+    if path.exists() and not path.is_file():
+        raise OutputError(f"output {path} is no ordinary file. Choose another name for the result.")
     for source in inputs:
         if path.exists() and source.exists() and path.samefile(source):
             raise OutputError(f"output {path} is also the input. Choose another name for the result.")

@@ -5,7 +5,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -46,7 +46,7 @@ def _load_module(name: str, purpose: str) -> ModuleType:
     with _importable(Path.cwd()):
         try:
             return importlib.import_module(name)
-        except Exception as e:  # the user's module may fail in any way
+        except (Exception, SystemExit) as e:  # the user's module may fail in any way
             raise UsageError(f"{purpose}: importing {name!r} failed: {type(e).__name__}: {e}") from e
 
 
@@ -62,20 +62,45 @@ def _load_file(path: Path, purpose: str) -> ModuleType:
         raise UsageError(f"{purpose}: {path} cannot be imported as Python")
     module = importlib.util.module_from_spec(spec)
     sys.modules[unique] = module
-    with _importable(path.resolve().parent):
+    folder = path.resolve().parent
+    with _importable(folder), _own_siblings(folder):
         try:
             spec.loader.exec_module(module)
-        except Exception as e:  # the user's file may fail in any way
+        except (Exception, SystemExit) as e:  # the user's file may fail in any way
             del sys.modules[unique]
             raise UsageError(f"{purpose}: importing {path} failed: {type(e).__name__}: {e}") from e
     return module
 
 
+_siblings: dict[str, Path] = {}
+"""Modules that user files imported from their own folder: name -> folder."""
+
+
 @contextmanager
-def _importable(folder: Path) -> Iterator[None]:
-    """Put a folder first on the import path, and take it away again."""
-    sys.path.insert(0, str(folder))
+def _own_siblings(folder: Path) -> Iterator[None]:
+    """Let `import data` in a/model.py and in b/model.py mean a/data.py and b/data.py, in one process."""
+    for name, other in list(_siblings.items()):
+        if other != folder and ((folder / f"{name}.py").is_file() or (folder / name).is_dir()):
+            for loaded in [m for m in sys.modules if m == name or m.startswith(f"{name}.")]:
+                del sys.modules[loaded]
+            del _siblings[name]
+    before = set(sys.modules)
     try:
         yield
     finally:
-        sys.path.remove(str(folder))
+        for name in set(sys.modules) - before:
+            file = Path(getattr(sys.modules[name], "__file__", None) or "").resolve()
+            if file in (folder / f"{name}.py", folder / name / "__init__.py"):
+                _siblings[name] = folder
+
+
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """Put a folder first on the import path, and take it away again."""
+    entry = str(folder)
+    sys.path.insert(0, entry)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # the user's module may have taken it away itself
+            sys.path.remove(entry)

@@ -5,7 +5,8 @@ batch is fixed at 1); an array of one rank more holds one whole feed per entry. 
 read when its turn comes, so that memory does not grow with the number of samples.
 """
 
-import zipfile
+import itertools
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from edgebig.data.callables import is_callable_spec, load_callable
 from edgebig.data.feeds import Feed, InputSpec, check_feed, check_finite, check_names
-from edgebig.errors import InvalidDataError, UsageError
+from edgebig.errors import EdgebigError, InvalidDataError, UsageError
 
 DEFAULT_BATCH = 32
 
@@ -29,7 +30,7 @@ class Samples:
         feeds: How many feeds there are; None while unknown (a callable's).
         files: The files read, for provenance; empty for a callable.
         _open: Starts a new walk over all feeds.
-        _every: With `_phase`: which feeds belong to this part (see `split`).
+        _select: Whether the feed of an index belongs to this part (see `split`); None: all do.
     """
 
     source: str
@@ -54,9 +55,10 @@ class Samples:
         every = every if self.feeds is None else min(every, self.feeds)
         held_out = None if self.feeds is None else self.feeds // every
         kept = None if self.feeds is None or held_out is None else self.feeds - held_out
+        whole = replace(self, _open=self.__iter__, _select=None)  # a part can be split again
         return (
-            replace(self, feeds=kept, _select=lambda index: index % every != every - 1),
-            replace(self, feeds=held_out, _select=lambda index: index % every == every - 1),
+            replace(whole, feeds=kept, _select=lambda index: index % every != every - 1),
+            replace(whole, feeds=held_out, _select=lambda index: index % every == every - 1),
         )
 
 
@@ -83,7 +85,8 @@ def open_samples(
     if isinstance(source, Samples):
         return source
     if isinstance(source, Mapping):
-        return _from_arrays(dict(source), inputs, batch_size, limit, "samples", ())
+        arrays = {name: np.asarray(array) for name, array in source.items()}
+        return _from_arrays(arrays, inputs, batch_size, limit, "samples", ())
     if not isinstance(source, str | Path):
         return _from_list(list(source), inputs, limit)
     path, text = Path(source), str(source)
@@ -113,10 +116,19 @@ def read_npz(path: Path) -> dict[str, NDArray]:
     if not path.is_file():
         raise InvalidDataError(f"samples {path} do not exist")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as e:
+        archive = np.load(path, allow_pickle=False)
+        arrays: dict[str, NDArray] = {}
+        if not isinstance(archive, np.ndarray):
+            with archive:
+                arrays = {name: archive[name] for name in archive.files}
+    except Exception as e:  # on damaged files NumPy, zipfile, zlib and tokenize raise many classes
         raise InvalidDataError(f"samples {path} cannot be read: {e}. They must be an .npz of plain arrays.") from e
+    if isinstance(archive, np.ndarray):
+        raise InvalidDataError(f"samples {path} are an .npy by their content. Name the file .npy.")
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):
+            raise InvalidDataError(f"samples {path}: the entry {name!r} is no array. They must be an .npz of arrays.")
+    return arrays
 
 
 def _read_npy(path: Path, inputs: Sequence[InputSpec]) -> dict[str, NDArray]:
@@ -126,9 +138,12 @@ def _read_npy(path: Path, inputs: Sequence[InputSpec]) -> dict[str, NDArray]:
     if not path.is_file():
         raise InvalidDataError(f"samples {path} do not exist")
     try:
-        return {inputs[0].name: np.load(path, mmap_mode="r", allow_pickle=False)}
-    except (OSError, ValueError, EOFError) as e:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as e:  # on damaged files NumPy, zipfile, zlib and tokenize raise many classes
         raise InvalidDataError(f"samples {path} cannot be read: {e}. They must be an .npy of a plain array.") from e
+    if not isinstance(array, np.ndarray):
+        raise InvalidDataError(f"samples {path} are an .npz by their content. Name the file .npz.")
+    return {inputs[0].name: array}
 
 
 def _from_arrays(
@@ -149,11 +164,12 @@ def _from_arrays(
     whole = {_holds_whole_feeds(arrays[spec.name], spec) for spec in inputs}
     if len(whole) != 1:
         raise InvalidDataError(f"{where}: some inputs hold batches and others whole feeds; give all of them one form")
-    step = 1 if whole == {True} else _batch(inputs, batch_size)
-    if total < step:
-        raise InvalidDataError(f"{where}: {total} samples, the model takes batches of {step}")
+    fixed = None if whole == {True} else _fixed_batch(inputs)
+    step = 1 if whole == {True} else fixed or batch_size
+    if fixed and total < fixed:
+        raise InvalidDataError(f"{where}: {total} samples, the model takes batches of {fixed}")
     # A fixed batch takes whole batches only; a dynamic one also the shorter rest.
-    starts = range(0, total - step + 1 if _fixed_batch(inputs) else total, step)
+    starts = range(0, total - step + 1 if fixed else total, step)
 
     def feeds() -> Iterator[Feed]:
         for start in starts:
@@ -173,17 +189,20 @@ def _fixed_batch(inputs: Sequence[InputSpec]) -> int | None:
     return next((size for size in sizes if isinstance(size, int)), None)
 
 
-def _batch(inputs: Sequence[InputSpec], batch_size: int) -> int:
-    return _fixed_batch(inputs) or batch_size
-
-
 def _from_list(feeds: list[Feed], inputs: Sequence[InputSpec], limit: int | None) -> Samples:
-    feeds = feeds[:limit]
     if not feeds:
         raise InvalidDataError("samples: the list holds no feeds")
-    for index, feed in enumerate(feeds):
-        check_feed(feed, inputs, where=f"samples, feed {index}")
-    return Samples("samples", len(feeds), (), lambda: iter(feeds))
+    checked = [_checked(feed, inputs, f"samples, feed {index}") for index, feed in enumerate(feeds[:limit])]
+    return Samples("samples", len(checked), (), lambda: iter(checked))
+
+
+def _checked(feed: object, inputs: Sequence[InputSpec], where: str) -> Feed:
+    """A feed as a user's code made it: a mapping of what NumPy takes for arrays."""
+    if not isinstance(feed, Mapping):
+        raise InvalidDataError(f"{where}: a feed is a dict of input name -> array, got {type(feed).__name__}")
+    arrays = {name: np.asarray(array) for name, array in feed.items()}
+    check_feed(arrays, inputs, where=where)
+    return arrays
 
 
 def _from_folder(folder: Path, inputs: Sequence[InputSpec], limit: int | None) -> Samples:
@@ -204,14 +223,32 @@ def _from_folder(folder: Path, inputs: Sequence[InputSpec], limit: int | None) -
 def _from_callable(spec: str, inputs: Sequence[InputSpec], limit: int | None) -> Samples:
     function = load_callable(spec, purpose="--data")
 
+    seen: list[int] = []
+
     def feeds() -> Iterator[Feed]:
-        for index, feed in enumerate(function()):
-            if index == limit:
-                return
-            arrays = {name: np.asarray(array) for name, array in dict(feed).items()}
-            check_feed(arrays, inputs, where=f"{spec}, feed {index}")
-            yield arrays
+        try:
+            for index, feed in enumerate(itertools.islice(function(), limit)):
+                arrays = _checked(feed, inputs, f"{spec}, feed {index}")
+                _check_same(arrays, seen, index, spec)
+                yield arrays
+        except EdgebigError:
+            raise
+        except Exception as e:  # the user's function may fail in any way
+            raise InvalidDataError(f"samples {spec}: it failed with {type(e).__name__}: {e}") from e
 
     if next(feeds(), None) is None:
         raise InvalidDataError(f"samples {spec}: it yielded no feeds")
     return Samples(spec, None, (), feeds)
+
+
+def _check_same(feed: Feed, seen: list[int], index: int, spec: str) -> None:
+    """Refuse a callable whose feeds change from walk to walk: two models would be compared on different samples."""
+    checksum = 0
+    for name, array in sorted(feed.items()):
+        checksum = zlib.crc32(array.tobytes(), zlib.crc32(name.encode(), checksum))
+    if index == len(seen):
+        seen.append(checksum)
+    elif seen[index] != checksum:
+        raise InvalidDataError(
+            f"samples {spec}: feed {index} is not the same as the first time. Make it repeatable: seed what is random."
+        )

@@ -1,0 +1,1 @@
+"""Naive oracles: plain loops that share no code with edgebig."""
