@@ -13,6 +13,7 @@ from torch import nn
 CLASSES = 10
 STEM_CHANNELS = 16
 LAST_CHANNELS = 192
+HEAD_CHANNELS = 192
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,7 @@ class Block:
 
 BLOCKS = (
     Block(kernel=3, hidden=16, out=16, squeeze=False, swish=False, stride=2),
-    Block(kernel=3, hidden=64, out=32, squeeze=False, swish=False, stride=1),
-    Block(kernel=3, hidden=64, out=32, squeeze=False, swish=False, stride=1),
+    Block(kernel=3, hidden=48, out=32, squeeze=False, swish=False, stride=1),
     Block(kernel=5, hidden=64, out=48, squeeze=True, swish=True, stride=2),
     Block(kernel=5, hidden=192, out=48, squeeze=True, swish=True, stride=1),
     Block(kernel=5, hidden=192, out=64, squeeze=True, swish=True, stride=1),
@@ -122,7 +122,9 @@ class FashionMobileNet(nn.Module):
         )
         self.last = convolution(widths[-1], LAST_CHANNELS, 1, nn.Hardswish())
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.head = nn.Linear(LAST_CHANNELS, CLASSES)
+        self.head = nn.Sequential(
+            nn.Linear(LAST_CHANNELS, HEAD_CHANNELS), nn.Hardswish(), nn.Linear(HEAD_CHANNELS, CLASSES)
+        )
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Classify images.
