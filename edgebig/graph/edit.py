@@ -16,6 +16,21 @@ def working_copy(model: ir.Model) -> ir.Model:
     return copy
 
 
+def copy_to_write(model: ir.Model) -> ir.Model:
+    """A copy as a file should hold it: initializers are left out of the graph's value_info.
+
+    They state their own shapes there, and tools that change a weight without its entry (onnxruntime's
+    quantize_dynamic) fail on the contradiction.
+    """
+    copy = model.clone()
+    for graph in copy.graphs():
+        for value in graph.initializers.values():
+            if not value.is_graph_input() and not value.is_graph_output():
+                value.shape, value.type = None, None
+                value.metadata_props.clear()
+    return copy
+
+
 def constant_array(value: ir.Value | None) -> NDArray | None:
     """The array of a constant value (initializer or Constant node's output), or None where it is not constant."""
     if value is None or value.is_graph_input():

@@ -10,6 +10,7 @@ import msgspec
 import onnx_ir as ir
 
 from edgebig import __version__
+from edgebig.errors import InvalidDataError
 from edgebig.files import sha256
 from edgebig.records.provenance import Provenance
 
@@ -50,7 +51,7 @@ def read_provenance(model: ir.Model) -> list[Provenance]:
     """The steps written into the model, oldest first; empty where there are none, or another tool wrote the key."""
     try:
         return [Provenance.from_dict(entry) for entry in json.loads(model.metadata_props.get(KEY, "[]"))]
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, InvalidDataError):
         return []
 
 

@@ -7,7 +7,8 @@ import onnx_ir as ir
 
 from edgebig.errors import OutputError
 from edgebig.files import check_output, replacing_folder
-from edgebig.graph.load import external_tensors
+from edgebig.graph.edit import copy_to_write
+from edgebig.graph.load import all_nodes, tensors
 
 # protobuf refuses messages of 2 GiB; the graph itself needs room too.
 PROTOBUF_LIMIT = 2_000_000_000
@@ -59,27 +60,26 @@ def save_model(
 
 def write_model(model: ir.Model, path: Path, *, external_data: bool) -> None:
     """Write a model plainly; `save_model` adds the care that a user's file needs."""
+    copy = copy_to_write(model)
+    for graph in copy.graphs():
+        for value in graph.initializers.values():
+            if not external_data and isinstance(value.const_value, ir.ExternalTensor):
+                value.const_value = _loaded(value.const_value)
+    for node in all_nodes(copy):
+        # Only initializers can go to the data file; what attributes hold must come into the graph.
+        for name, attribute in list(node.attributes.items()):
+            if isinstance(attribute.value, ir.ExternalTensor):
+                node.attributes[name] = ir.AttrTensor(name, _loaded(attribute.value))
     if external_data:
-        ir.save(model, path, external_data=path.name + ".data", size_threshold_bytes=EXTERNAL_THRESHOLD)
-        return
-    externals = {id(tensor) for tensor in external_tensors(model)}
-    if externals:
-        # Bring the weights in: the file that is written must stand on its own.
-        model = model.clone()
-        for graph in model.graphs():
-            for value in graph.initializers.values():
-                if id(value.const_value) in externals and value.const_value is not None:
-                    array = value.const_value.numpy()
-                    value.const_value = ir.tensor(array, dtype=value.const_value.dtype, name=value.name)
-    ir.save(model, path)
+        ir.save(copy, path, external_data=path.name + ".data", size_threshold_bytes=EXTERNAL_THRESHOLD)
+    else:
+        ir.save(copy, path)
 
 
 def weight_bytes(model: ir.Model) -> int:
-    """Bytes of all initializers, subgraphs included; a tensor used under several names counts once."""
-    tensors = {
-        id(value.const_value): value.const_value.nbytes
-        for graph in model.graphs()
-        for value in graph.initializers.values()
-        if value.const_value is not None
-    }
-    return sum(tensors.values())
+    """Bytes of all tensors as a file holds them: initializers and attributes, subgraphs and functions included."""
+    return sum(tensor.nbytes for tensor in tensors(model) if tensor.dtype != ir.DataType.STRING)
+
+
+def _loaded(tensor: ir.ExternalTensor) -> ir.TensorProtocol:
+    return ir.tensor(tensor.numpy(), dtype=tensor.dtype, name=tensor.name)

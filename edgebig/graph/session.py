@@ -10,7 +10,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from edgebig.dependencies import require
-from edgebig.errors import InvalidModelError
+from edgebig.errors import InvalidModelError, OutputError
 from edgebig.graph.load import describe_source
 from edgebig.graph.save import EXTERNAL_THRESHOLD, weight_bytes, write_model
 
@@ -26,6 +26,7 @@ class Session:
 
     Raises:
         InvalidModelError: onnxruntime refuses the model; its reason is in the message.
+        OutputError: The temporary folder is full or cannot be written.
         MissingDependencyError: onnxruntime is not installed.
     """
 
@@ -40,12 +41,17 @@ class Session:
         ort = require("onnxruntime", extra="cpu", purpose="running a model")
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # errors come as exceptions; onnxruntime need not print them too
         levels = ort.GraphOptimizationLevel
         options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
         self.name = describe_source(model) if isinstance(model, ir.Model) else str(model)
         try:
             self.inner: Any = _open(ort, model, options, list(providers))
+        except OSError as e:
+            raise OutputError(
+                f"{self.name}: its copy for onnxruntime cannot be written into {tempfile.gettempdir()}: "
+                f"{e.strerror or e}. Free some space, or name another folder in the variable TMPDIR."
+            ) from e
         except Exception as e:  # onnxruntime raises many classes without a common base
             raise InvalidModelError(
                 f"{self.name}: onnxruntime {ort.__version__} cannot load it: {_first_line(e)}"

@@ -109,15 +109,26 @@ def as_weighted(node: ir.Node) -> WeightedNode | None:
     rank = len(weight.const_value.shape)  # type: ignore[union-attr]
     if rank < 2:
         return None
-    if node.op_type == "Conv":
-        axis = 0
-    elif node.op_type == "ConvTranspose":
-        axis = 1
-    elif node.op_type == "Gemm":
-        axis = 0 if node.attributes.get_int("transB", 0) else 1
-    else:
-        axis = rank - 1 if index == 1 else rank - 2
+    axis = output_axis(node.op_type, rank, index=index, transposed=bool(node.attributes.get_int("transB", 0)))
     return WeightedNode(node, weight, index, axis, node.attributes.get_int("group", 1))
+
+
+def output_axis(op_type: str, rank: int, *, index: int, transposed: bool) -> int:
+    """The axis of a weight that counts output channels.
+
+    Args:
+        op_type: Conv, ConvTranspose, Gemm or MatMul.
+        rank: The weight's rank.
+        index: Which operand the weight is (MatMul: 0 or 1).
+        transposed: Whether a Gemm has transB.
+    """
+    if op_type == "Conv":
+        return 0
+    if op_type == "ConvTranspose":
+        return 1
+    if op_type == "Gemm":
+        return 0 if transposed else 1
+    return rank - 1 if index == 1 else rank - 2
 
 
 def _is_float_constant(value: ir.Value | None) -> bool:

@@ -6,7 +6,7 @@ running it again changes nothing.
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import onnx_ir as ir
@@ -58,11 +58,32 @@ class Pass(ABC):
 
 
 class PassError(EdgebigError):
-    """A pass failed; the message names it, and what ran before."""
+    """A pass failed; the message names it, and what ran before.
+
+    Args:
+        message: What happened.
+        step: The name of the pass that failed.
+    """
+
+    def __init__(self, message: str, step: str = "") -> None:
+        super().__init__(message)
+        self.step = step
 
 
-def run_passes(model: ir.Model, passes: Sequence[Pass], *, rounds: int = 8) -> PassResult:
+Observer = Callable[[Pass, PassResult], None]
+"""Called after each pass with what it did; it may raise to end the run."""
+
+
+def run_passes(
+    model: ir.Model, passes: Sequence[Pass], *, rounds: int = 8, observe: Observer | None = None
+) -> PassResult:
     """Run the passes in order, round after round, until a whole round changes nothing (or `rounds` are over).
+
+    Args:
+        model: The model, changed in place.
+        passes: What to run.
+        rounds: At most this many rounds.
+        observe: Called after each pass.
 
     Raises:
         PassError: A pass failed.
@@ -74,13 +95,9 @@ def run_passes(model: ir.Model, passes: Sequence[Pass], *, rounds: int = 8) -> P
         skipped.clear()  # a place refused at first may have been taken in a later round
         changed = False
         for index, step in enumerate(passes):
-            try:
-                result = step.call(model)
-            except EdgebigError:
-                raise
-            except Exception as e:
-                before = ", ".join(p.name for p in passes[:index]) or "nothing"
-                raise PassError(f"pass {step.name} failed after {before}: {type(e).__name__}: {e}") from e
+            result = _run(step, model, passes[:index])
+            if observe is not None:
+                observe(step, result)
             counts.update(result.counts)
             skipped.update(dict.fromkeys(result.skipped))
             changed |= result.modified
@@ -88,3 +105,13 @@ def run_passes(model: ir.Model, passes: Sequence[Pass], *, rounds: int = 8) -> P
         if not changed:
             break
     return PassResult(model, modified, dict(counts), tuple(skipped))
+
+
+def _run(step: Pass, model: ir.Model, done: Sequence[Pass]) -> PassResult:
+    try:
+        return step.call(model)
+    except EdgebigError:
+        raise
+    except Exception as e:  # a pass of a library may raise anything
+        before = ", ".join(p.name for p in done) or "nothing"
+        raise PassError(f"pass {step.name} failed after {before}: {type(e).__name__}: {e}", step.name) from e
