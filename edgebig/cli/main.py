@@ -1,5 +1,6 @@
 """The `edgebig` command: a group whose commands are imported only when they run."""
 
+import difflib
 import importlib
 import sys
 from typing import Any
@@ -46,6 +47,16 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; for an unknown one name the nearest, and all that exist."""
+        if args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            ctx.fail(f"unknown command {args[0]!r}.{hint} Known: {', '.join(COMMANDS)}.")
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; edgebig's errors become one message and their exit code."""
         try:
@@ -71,11 +82,11 @@ def cli() -> None:
 def main() -> None:
     """Entry point of the `edgebig` command."""
     try:
-        cli(standalone_mode=False)
+        # Outside standalone mode click returns the code that a command gave to `exit`.
+        code = cli(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as e:
         e.show()
-        sys.exit(e.exit_code)
-    except click.exceptions.Exit as e:
         sys.exit(e.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted. No output was written.", err=True)

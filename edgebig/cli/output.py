@@ -17,14 +17,19 @@ from edgebig.records.base import Record
 T = TypeVar("T")
 
 
-def check_json_target(target: str | None, *, force: bool) -> None:
+def check_json_target(target: str | None, *, force: bool, inputs: Sequence[Path] = ()) -> None:
     """Refuse a `--json` file that cannot be written, before any work starts.
 
+    Args:
+        target: The value of `--json`.
+        force: Whether an existing file may be replaced.
+        inputs: Files that are read; the record may replace none of them.
+
     Raises:
-        OutputError: It exists (without `force`), or its folder cannot be written.
+        OutputError: It is an input, exists (without `force`), or its folder cannot be written.
     """
     if target is not None and target != "-":
-        check_output(Path(target), force=force)
+        check_output(Path(target), force=force, inputs=inputs)
 
 
 def show(record: Record, render: Callable[[], Sequence[RenderableType]], json_target: str | None) -> None:
@@ -56,7 +61,7 @@ def plain_table(title: str | None, columns: Sequence[str], rows: Iterable[Sequen
         right: Headers of the columns that are aligned right, as one string of their names separated by "|".
     """
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold", title_style="bold")
-    numbers = set(right.split("|"))
+    numbers = set(filter(None, right.split("|")))
     for column in columns:
         table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
     for row in rows:
@@ -65,14 +70,19 @@ def plain_table(title: str | None, columns: Sequence[str], rows: Iterable[Sequen
 
 
 @contextmanager
-def progress() -> Iterator[None]:
-    """Show progress bars with an estimate on standard error inside the block, when that is a terminal."""
+def progress(*, background: bool = True) -> Iterator[None]:
+    """Show progress bars with an estimate on standard error inside the block, when that is a terminal.
+
+    Args:
+        background: Whether a thread redraws them; without it they are drawn as items pass, and nothing runs beside
+            what is being measured.
+    """
     console = Console(stderr=True)
     if not console.is_terminal:
         yield
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    bars = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+    bars = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, auto_refresh=background)
     with bars, reporting_to(_Bars(bars)):
         yield
 
@@ -87,5 +97,7 @@ class _Bars:
             for item in items:
                 yield item
                 self.bars.advance(task)
+                if not self.bars.live.auto_refresh:
+                    self.bars.refresh()
         finally:
             self.bars.remove_task(task)
