@@ -40,3 +40,18 @@ def cpu_model() -> str:
         if key.strip() in ("model name", "Model"):
             return value.strip()
     return platform.processor() or platform.machine()
+
+
+def machine_facts() -> dict[str, str]:
+    """The facts of this machine that decide how int8 is written and runs."""
+    known = {
+        "avx512_vnni": "AVX512-VNNI",
+        "avx_vnni": "AVX-VNNI",
+        "avx512bw": "AVX512",
+        "avx2": "AVX2",
+        "i8mm": "NEON i8mm",
+        "asimddp": "NEON dot product",
+    }
+    features = cpu_features()
+    best = next((name for feature, name in known.items() if feature in features), "unknown")
+    return {"processor": cpu_model(), "int8 instructions": best}

@@ -1,0 +1,52 @@
+"""Ranges of activations: streaming statistics, and methods that choose a range from them.
+
+A new method is one file with a `RangeMethod`, and one line here.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from edgebig.quantize.calibrate.minmax import minmax
+from edgebig.quantize.calibrate.mse import mse
+from edgebig.quantize.calibrate.percentile import percentile
+from edgebig.quantize.calibrate.statistics import TensorStatistics
+from edgebig.registry import Registry
+
+__all__ = ["CalibrationMethod", "RangeMethod", "TensorStatistics", "calibration_methods"]
+
+
+class RangeMethod(Protocol):
+    """Chooses the range of a tensor."""
+
+    def __call__(self, statistics: TensorStatistics, low: float, high: float, levels: int) -> tuple[float, float]:
+        """Choose.
+
+        Args:
+            statistics: Of the tensor, at least one value seen.
+            low: Values below it need not be told apart from it (minus infinity where all must).
+            high: Values above it need not be told apart from it (infinity where all must).
+            levels: Steps between the smallest and the largest integer, e.g. 255.
+
+        Returns:
+            The smallest and the largest value to be represented; 0 is included later.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class CalibrationMethod:
+    """A range method, and what it needs.
+
+    Attributes:
+        choose: The method.
+        needs_histogram: Whether the extremes are not enough.
+    """
+
+    choose: RangeMethod
+    needs_histogram: bool
+
+
+calibration_methods: Registry[CalibrationMethod] = Registry("calibration method")
+calibration_methods.register("minmax", CalibrationMethod(minmax, needs_histogram=False))
+calibration_methods.register("percentile", CalibrationMethod(percentile, needs_histogram=True))
+calibration_methods.register("mse", CalibrationMethod(mse, needs_histogram=True))

@@ -1,0 +1,66 @@
+"""The coverage table: what became of every node, and how much of the work and of the weights that is."""
+
+import onnx_ir as ir
+
+from edgebig.graph.edit import constant_array
+from edgebig.graph.weights import WeightedNode, as_weighted
+from edgebig.quantize.exclude import node_name
+from edgebig.quantize.placement import NOT_WORTH, Placement
+from edgebig.quantize.unit import Facts, Unit
+from edgebig.quantize.units import Candidates
+from edgebig.records.quantize import NodeCoverage
+
+
+def plan_coverage(
+    graph: ir.Graph, candidates: Candidates, placement: Placement, facts: Facts
+) -> tuple[NodeCoverage, ...]:
+    """A row per node of the float graph, in its order; taken before the graph is changed."""
+    reasons = dict(candidates.reasons)
+    for unit in placement.left:
+        reasons.update(dict.fromkeys(unit.nodes, NOT_WORTH))
+    integer = {node: unit for unit in placement.units for node in unit.nodes}
+    rows = []
+    for node in graph:
+        if node.op_type == "Constant":
+            continue
+        unit = integer.get(node)
+        stays = unit is not None and node in unit.tail and unit in placement.float_results
+        reason = reasons.get(node, "") if unit is None else _remark(node, unit, placement)
+        multiply_adds, weights = _size(node, facts)
+        rows.append(
+            NodeCoverage(
+                node=node_name(node),
+                op_type=node.op_type,
+                integer=unit is not None and not stays,
+                reason=reason,
+                multiply_adds=multiply_adds,
+                weights=weights,
+            )
+        )
+    return tuple(rows)
+
+
+def _remark(node: ir.Node, unit: Unit, placement: Placement) -> str:
+    if node in unit.tail:
+        return "behind a float result" if unit in placement.float_results else f"inside {node_name(unit.node)}"
+    if node is unit.bias_node:
+        return f"bias of {node_name(unit.node)}"
+    return "float result" if unit in placement.float_results else ""
+
+
+def _size(node: ir.Node, facts: Facts) -> tuple[int, int]:
+    """Multiply-adds on one sample, and numbers in the weights."""
+    weighted = as_weighted(node)
+    if weighted is None:
+        constants = (constant_array(value) for value in node.inputs)
+        weights = sum(array.size for array in constants if array is not None and array.dtype.kind == "f")
+        inner = (facts.shape(node.inputs[0]) or (0,))[-1] if node.op_type == "MatMul" else 0
+        return facts.elements(node.outputs[0]) * inner if inner else 0, weights
+    return _multiply_adds(weighted, facts), weighted.array().size
+
+
+def _multiply_adds(weighted: WeightedNode, facts: Facts) -> int:
+    array = weighted.array()
+    if weighted.node.op_type == "ConvTranspose":
+        return facts.elements(weighted.activation) * array.size // array.shape[0]
+    return facts.elements(weighted.node.outputs[0]) * array.size // array.shape[weighted.output_axis]

@@ -1,0 +1,164 @@
+"""What `edgebig quantize` is asked, and what it did."""
+
+import dataclasses
+import re
+from typing import ClassVar
+
+from edgebig.errors import UsageError
+from edgebig.records.base import Record
+from edgebig.records.comparison import OutputComparison
+
+AUTO = "auto"
+WEIGHT_BITS = (AUTO, "7", "8")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class QuantizeOptions:
+    """Options of quantization.
+
+    Attributes:
+        target: Where the result will run (see `edgebig.targets`).
+        calibration: How ranges of activations are chosen (see `edgebig.quantize.calibrate`).
+        weight_bits: "8"; "7" for integers up to 64; or "auto": 8, and where the target's kernels add products in 16
+            bits, neighbours held so small that no sum overflows.
+        exclude: Names of nodes that stay in float; `*`, `?` and `[...]` match as in file names.
+        samples: At most this many samples (of arrays) or feeds; None for all.
+        ram_budget: What the tensors observed at once may take, e.g. "512MB", "1GB"; more tensors mean more passes.
+        max_loss: The most that the held-out loss may be; None: no gate.
+        threads: Threads within an operator; 0 leaves the choice to onnxruntime.
+    """
+
+    target: str = "ort-cpu"
+    calibration: str = "mse"
+    weight_bits: str = AUTO
+    exclude: tuple[str, ...] = ()
+    samples: int | None = None
+    ram_budget: str = "1GB"
+    max_loss: float | None = None
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        if self.weight_bits not in WEIGHT_BITS:
+            raise UsageError(f"weight_bits is {self.weight_bits!r}; allowed: {', '.join(WEIGHT_BITS)}")
+        if self.samples is not None and self.samples < 1:
+            raise UsageError(f"samples is {self.samples}; it must be at least 1")
+        if self.max_loss is not None and not self.max_loss >= 0:
+            raise UsageError(f"max_loss is {self.max_loss}; it must not be negative")
+        if self.threads < 0:
+            raise UsageError(f"threads is {self.threads}; it must not be negative")
+        parse_size(self.ram_budget)
+
+
+def parse_size(text: str) -> int:
+    """Bytes of a size such as "512MB", "1GB", "1.5GiB" or "1000000".
+
+    Raises:
+        UsageError: It is no size.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if match is None or float(match[1]) <= 0:
+        raise UsageError(f"size {text!r} is not understood. Write e.g. 512MB or 1GB.")
+    base = 1024 if match[3] else 1000
+    return int(float(match[1]) * base ** " kmgt".index(match[2].lower() or " "))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NodeCoverage:
+    """What became of one node.
+
+    Attributes:
+        node: Its name.
+        op_type: Its operator.
+        integer: Whether it runs in integers, or vanished into a node that does.
+        reason: Why not, else what is worth knowing; may be empty.
+        multiply_adds: On one sample; 0 for operators without weights.
+        weights: Numbers in its weight; 0 where it has none.
+        weight_error: Mean squared error of its weight over mean square; None where it has no quantized weight.
+    """
+
+    node: str
+    op_type: str
+    integer: bool
+    reason: str
+    multiply_adds: int
+    weights: int
+    weight_error: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class QuantizedTensor:
+    """One activation tensor in integers.
+
+    Attributes:
+        tensor: Its name in the float model.
+        scale: Of its integers.
+        zero_point: The integer of 0.
+        observed_low: Smallest value seen; None for tensors that share another's scale.
+        observed_high: Largest value seen; None likewise.
+    """
+
+    tensor: str
+    scale: float
+    zero_point: int
+    observed_low: float | None
+    observed_high: float | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class QuantizeRecord(Record):
+    """What quantization did.
+
+    Attributes:
+        target: Where the result runs.
+        calibration: How ranges were chosen.
+        weight_bits: Bits of the weights, in words.
+        machine: Facts of the machine that decided the result.
+        nodes: Every node of the float model's graph.
+        tensors: Every quantized activation.
+        feeds: Feeds the ranges were observed on.
+        passes: Times the samples were gone through for that.
+        held_out: Feeds the losses were measured on, none of them among the former unless `notes` says so.
+        outputs: How far each output is from the float model's on the held-out feeds.
+        loss: The worst of them; None where an output holds NaN or infinity.
+        bytes_before: Size of the float model.
+        bytes_after: Size of the result.
+        notes: What else the user should know.
+    """
+
+    schema: ClassVar[str] = "edgebig.quantize"
+
+    target: str
+    calibration: str
+    weight_bits: str
+    machine: dict[str, str]
+    nodes: tuple[NodeCoverage, ...]
+    tensors: tuple[QuantizedTensor, ...]
+    feeds: int
+    passes: int
+    held_out: int
+    outputs: tuple[OutputComparison, ...]
+    loss: float | None
+    bytes_before: int
+    bytes_after: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def integer_nodes(self) -> int:
+        """Nodes that run in integers or vanished into one that does."""
+        return sum(node.integer for node in self.nodes)
+
+    @property
+    def multiply_add_share(self) -> float:
+        """Share of the multiply-adds that run in integers."""
+        return _share(self.nodes, "multiply_adds")
+
+    @property
+    def weight_share(self) -> float:
+        """Share of the numbers in weights that are integers."""
+        return _share(self.nodes, "weights")
+
+
+def _share(nodes: tuple[NodeCoverage, ...], count: str) -> float:
+    total = sum(getattr(node, count) for node in nodes)
+    return sum(getattr(node, count) for node in nodes if node.integer) / total if total else 0.0
