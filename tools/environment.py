@@ -27,7 +27,7 @@ def ensure() -> Path:
     wanted = _fingerprint()
     if STAMP.is_file() and STAMP.read_text() == wanted and python().exists():
         return python()
-    if not python().exists():
+    if not _has_pip():
         print(f"Making a virtual environment in {VENV.relative_to(ROOT)}/ ...", flush=True)
         _make_venv()
     # Both wheels of onnxruntime install the same module, so only one may be there. The one with GPU providers runs
@@ -52,9 +52,15 @@ def _fingerprint() -> str:
     return digest.hexdigest()
 
 
+def _has_pip() -> bool:
+    """Whether `.venv` is there and whole: an interrupted making leaves one without pip."""
+    command = [str(python()), "-m", "pip", "--version"]
+    return python().exists() and subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
 def _make_venv() -> None:
     try:
-        venv.create(VENV, with_pip=True)
+        venv.create(VENV, with_pip=True, clear=True)
     except (subprocess.CalledProcessError, ModuleNotFoundError) as e:
         sys.exit(f"{sys.executable} cannot make virtual environments with pip ({e}). Install its venv module.")
 

@@ -1,5 +1,6 @@
 """Run a recipe: the whole way from a source to a compressed model, step by step."""
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -119,7 +120,7 @@ class _Run:
             seconds=round(perf_counter() - start, 3),
             model_sha256=digest,
             model_bytes=size,
-            record=record.to_dict(),
+            record=json.loads(record.to_json()),  # as a later run will read it back
         )
         self.folder.write(finished)
         self.finished[step.name] = finished

@@ -65,10 +65,16 @@ def plan(recipe: Recipe) -> tuple[PlannedStep, ...]:
 
 
 def resolve_reference(text: str, folder: Path) -> str:
-    """A path, or `file.py:name`, seen from the working folder; `package.module:name` stays as it is."""
-    if is_callable_spec(text) and not text.rpartition(":")[0].endswith(".py"):
-        return text
-    return str(folder / text)
+    """A path, or `file.py:name`, seen from the working folder; a module's function or a model's name stays as it is."""
+    location = text.rpartition(":")[0] if is_callable_spec(text) else text
+    return text if _is_name(location) and not (folder / location).exists() else str(folder / text)
+
+
+def _is_name(location: str) -> bool:
+    """Whether a text can be a dotted module or the name of a reference model, rather than a path with an ending."""
+    return all(part.replace("-", "_").isidentifier() for part in location.split(".")) and not location.endswith(
+        (".py", ".onnx", ".npz", ".npy", ".pt2", ".safetensors")
+    )
 
 
 def _plan_step(step: RecipeStep, recipe: Recipe, models: list[str]) -> PlannedStep:
@@ -109,5 +115,5 @@ def _check_reference(text: str | None, where: str) -> None:
         return
     if is_callable_spec(text):
         load_callable(text, purpose=where)
-    elif not Path(text).exists():
+    elif not Path(text).exists() and not _is_name(text):
         raise UsageError(f"{where}: there is no {text}")

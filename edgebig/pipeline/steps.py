@@ -129,7 +129,7 @@ step_kinds.register(
     "export", StepKind(ExportOptions, _export, takes_model=False, paths=("source", "weights", "sample"))
 )
 step_kinds.register("optimize", StepKind(OptimizeOptions, _optimize))
-step_kinds.register("prune", StepKind(PruneOptions, _prune, needs_data=True))
+step_kinds.register("prune", StepKind(PruneOptions, _prune, needs_data=True, paths=("task",)))
 step_kinds.register("quantize", StepKind(QuantizeOptions, _quantize, needs_data=True))
 step_kinds.register("evaluate", StepKind(EvaluateOptions, _evaluate, makes_model=False, needs_task=True))
 step_kinds.register("bench", StepKind(BenchOptions, _bench, makes_model=False))
