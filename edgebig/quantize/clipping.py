@@ -50,6 +50,6 @@ def gate_params(alpha: float, beta: float, highest: float, dtype: str) -> tuple[
         dtype: Name of the integer dtype, unsigned.
     """
     # The zero point must be an integer in both: beta is that many steps.
-    steps = max(int(math.floor(255 * beta / max(highest, beta))), 1)
+    steps = max(math.floor(255 * beta / max(highest, beta)), 1)
     scale = beta / steps
     return QParams(scale / alpha, steps, dtype), QParams(scale, 0, dtype)

@@ -16,9 +16,9 @@ def plan_coverage(
 ) -> tuple[NodeCoverage, ...]:
     """A row per node of the float graph, in its order; taken before the graph is changed."""
     reasons = dict(candidates.reasons)
-    for unit in placement.left:
-        reasons.update(dict.fromkeys(unit.nodes, NOT_WORTH))
-    integer = {node: unit for unit in placement.units for node in unit.nodes}
+    for left in placement.left:
+        reasons.update(dict.fromkeys(left.nodes, NOT_WORTH))
+    integer: dict[ir.Node, Unit] = {node: unit for unit in placement.units for node in unit.nodes}
     rows = []
     for node in graph:
         if node.op_type == "Constant":

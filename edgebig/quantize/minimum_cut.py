@@ -2,6 +2,7 @@
 
 import math
 from collections import deque
+from collections.abc import Iterator
 
 INFINITE = math.inf
 
@@ -50,7 +51,7 @@ class Network:
                     queue.append(head)
         return levels
 
-    def _push(self, levels: list[int], unused: list) -> bool:  # type: ignore[type-arg]
+    def _push(self, levels: list[int], unused: list[Iterator[int]]) -> bool:
         """Push flow along one shortest way from source to sink; False where none is left at these levels."""
         path: list[int] = []
         node = self.SOURCE

@@ -108,7 +108,9 @@ class _Problem:
         to_integers = self.costs.node + elements * self.costs.quantize
         to_float = self.costs.node + elements * self.costs.dequantize
         producer = self._side(value.producer())
-        consumers = {self._side(use.node) if self._quantized(use.node, use.idx) else Network.SINK for use in value.uses()}
+        consumers = {
+            self._side(use.node) if self._quantized(use.node, use.idx) else Network.SINK for use in value.uses()
+        }
         if value.is_graph_output():
             consumers.add(Network.SINK)
         consumers.discard(producer)

@@ -14,8 +14,8 @@ from edgebig.quantize.coverage import plan_coverage
 from edgebig.quantize.exclude import excluded_nodes
 from edgebig.quantize.placement import Placement, place
 from edgebig.quantize.shapes import shapes_on
-from edgebig.quantize.tensors import Limits, useful_limits, wanted_ranges
-from edgebig.quantize.unit import Facts
+from edgebig.quantize.tensors import Limits, useful_limits, wanted_means, wanted_ranges
+from edgebig.quantize.unit import Facts, Unit
 from edgebig.quantize.units import find_units
 from edgebig.records.quantize import NodeCoverage
 from edgebig.targets import Target
@@ -30,6 +30,8 @@ class Plan:
         placement: What runs in integers.
         nodes: What becomes of every node.
         sizes: Tensor name -> its bytes on the sample, of the tensors to observe.
+        ranged: Names of those of them whose ranges are wanted.
+        means: Weighted units whose input's means are wanted -> the input's name.
         limits: Tensor name -> limits beyond which its values need not be told apart.
         notes: What the user should know.
     """
@@ -38,6 +40,8 @@ class Plan:
     placement: Placement
     nodes: tuple[NodeCoverage, ...]
     sizes: dict[str, int]
+    ranged: tuple[str, ...]
+    means: dict[Unit, str]
     limits: dict[str, Limits]
     notes: tuple[str, ...]
 
@@ -64,11 +68,15 @@ def make_plan(original: ir.Model, feed: Feed, target: Target, exclude: tuple[str
     placement = place(candidates.units, facts)
     check_quantizable(original, placement, candidates)
     wanted = wanted_ranges(placement)
+    means = wanted_means(placement)
+    observed = dict.fromkeys((*wanted, *means.values()))
     return Plan(
         model=model,
         placement=placement,
         nodes=plan_coverage(model.graph, candidates, placement, facts),
-        sizes={value.name or "": facts.elements(value) * np.dtype(np.float32).itemsize for value in wanted},
+        sizes={value.name or "": facts.elements(value) * np.dtype(np.float32).itemsize for value in observed},
+        ranged=tuple(value.name or "" for value in wanted),
+        means={unit: value.name or "" for unit, value in means.items()},
         limits=useful_limits(wanted, placement),
         notes=notes,
     )

@@ -27,6 +27,16 @@ def wanted_ranges(placement: Placement) -> list[ir.Value]:
     return list(wanted)
 
 
+def wanted_means(placement: Placement) -> dict[Unit, ir.Value]:
+    """The inputs whose channels' means are wanted: those of units with a weight and a bias."""
+    return {unit: unit.inputs[0] for unit in placement.units if unit.weighted is not None and unit.bias is not None}
+
+
+def channel_axis(unit: Unit) -> int:
+    """The axis of a weighted unit's input that counts input channels."""
+    return 1 if unit.node.op_type == "Conv" else -1
+
+
 def useful_limits(values: Iterable[ir.Value], placement: Placement) -> dict[str, Limits]:
     """Value name -> limits beyond which values need not be told apart: those of its readers that clip anyway.
 

@@ -9,6 +9,8 @@ from edgebig.quantize.formats.qdq import WeightRule
 from edgebig.records.quantize import AUTO
 from edgebig.targets import Target
 
+SATURATES = "products of 8-bit weights may saturate on x86 processors without VNNI; weight bits 7 are safe on all"
+
 
 def weight_rule(weight_bits: str, target: Target) -> tuple[WeightRule, str]:
     """The rule for weights, and the rule in words.
@@ -21,6 +23,10 @@ def weight_rule(weight_bits: str, target: Target) -> tuple[WeightRule, str]:
     if weight_bits == "7":
         return WeightRule(7, pair_sums=False), "7"
     if weight_bits == AUTO and saturates:
-        return WeightRule(8, pair_sums=True), "8, neighbours' sums within 128 (this processor adds products in 16 bits)"
-    warning = "; sums may saturate on this processor (no VNNI)" if saturates else ""
-    return WeightRule(8, pair_sums=False), f"8{warning}"
+        return WeightRule(8, pair_sums=True), "8, sums of neighbours within 128 (no VNNI here)"
+    return WeightRule(8, pair_sums=False), "8"
+
+
+def portability_notes(rule: WeightRule) -> tuple[str, ...]:
+    """What to know about running the result on other processors."""
+    return (SATURATES,) if rule.bits == 8 and not rule.pair_sums else ()

@@ -66,6 +66,30 @@ def quantize_bias(bias: NDArray, input_scale: float, weight_scales: NDArray) -> 
     return np.rint(bias.astype(np.float64) / scales).astype(np.int32)
 
 
+def mean_shift(weighted: WeightedNode, weight: QuantizedWeight, means: NDArray) -> NDArray:
+    """How far the rounding of a weight moves the mean of every output channel: the mean of its error times the input.
+
+    Taking it off the bias leaves the outputs' means as they were (Nagel et al., "Data-Free Quantization Through Weight
+    Equalization and Bias Correction", 2019, section 4.2; here with observed means). At the edges of a padded
+    convolution this is an approximation.
+
+    Args:
+        weighted: The node.
+        weight: Its weight in integers.
+        means: Mean of every input channel.
+
+    Returns:
+        float32, one per output channel.
+    """
+    array = weighted.array().astype(np.float32)
+    error = weight.integers * _spread(weight.scales, weight.axis, array.ndim) - array
+    rows = np.moveaxis(error, weight.axis, 0)
+    summed = rows.reshape(rows.shape[0], rows.shape[1], -1).sum(axis=2, dtype=np.float64)
+    grouped = summed.reshape(weighted.groups, -1, summed.shape[1])
+    shifts = (grouped * means.reshape(weighted.groups, 1, -1)).sum(axis=2)
+    return shifts.reshape(-1).astype(np.float32)
+
+
 def bias_scale_limits(bias: NDArray, input_scale: float) -> NDArray:
     """The smallest weight scales, one per output channel, at which the bias fits into int32 with room for the sum."""
     return (np.abs(bias.astype(np.float64)) / (input_scale * LARGEST_BIAS)).astype(np.float32)

@@ -25,6 +25,7 @@ class QuantizeOptions:
         exclude: Names of nodes that stay in float; `*`, `?` and `[...]` match as in file names.
         samples: At most this many samples (of arrays) or feeds; None for all.
         ram_budget: What the tensors observed at once may take, e.g. "512MB", "1GB"; more tensors mean more passes.
+        bias_correction: Whether biases make up for the shift of the outputs' means by the rounding of weights.
         max_loss: The most that the held-out loss may be; None: no gate.
         threads: Threads within an operator; 0 leaves the choice to onnxruntime.
     """
@@ -35,6 +36,7 @@ class QuantizeOptions:
     exclude: tuple[str, ...] = ()
     samples: int | None = None
     ram_budget: str = "1GB"
+    bias_correction: bool = True
     max_loss: float | None = None
     threads: int = 0
 

@@ -6,7 +6,6 @@ exact as well (scaling by a power of two does not round), so the result does not
 
 import math
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,14 +13,6 @@ from numpy.typing import NDArray
 BINS = 8192
 # 2^-126 is the smallest normal float32; whatever is smaller falls into the bins beside zero.
 _SMALLEST_EXPONENT = -126
-
-
-@numba.njit(nogil=True, cache=True)
-def _count(values: NDArray, per_unit: float, counts: NDArray) -> None:
-    """Add each value to its bin; the caller has made the range hold them all (infinities and NaN are no values)."""
-    half = counts.size // 2
-    for i in range(values.size):
-        counts[int(math.floor(values[i] * per_unit)) + half] += 1
 
 
 class Histogram:
@@ -52,10 +43,13 @@ class Histogram:
             # Zero stays in this bin whatever the range will be.
             self.counts[self.counts.size // 2] += values.size
             return
+        # Numba is loaded when something is counted, not when a command shows its help.
+        from edgebig.quantize.calibrate.histogram_kernel import count_into_bins
+
         self._hold(largest)
         assert self.exponent is not None  # set by _hold
         per_unit = math.ldexp(self.counts.size / 2, -self.exponent)
-        _count(np.ascontiguousarray(values).reshape(-1), per_unit, self.counts)
+        count_into_bins(np.ascontiguousarray(values).reshape(-1), per_unit, self.counts)
 
     @property
     def width(self) -> float:

@@ -20,32 +20,32 @@ from edgebig.quantize.calibrate.statistics import TensorStatistics
 def observe(
     model: ir.Model,
     samples: Samples,
+    statistics: Mapping[str, TensorStatistics],
     sizes: Mapping[str, int],
     *,
     budget: int,
-    histograms: bool,
     threads: int = 0,
-) -> dict[str, TensorStatistics]:
+) -> int:
     """Gather the statistics of tensors.
 
     Args:
         model: The float model.
         samples: The feeds.
-        sizes: Tensor name -> its bytes on one feed; inputs of the model may be among them.
+        statistics: Tensor name -> what is gathered; inputs of the model may be among them.
+        sizes: Tensor name -> its bytes on one feed.
         budget: Bytes that the tensors of one pass may take together.
-        histograms: Whether extremes alone are not enough.
         threads: Threads within an operator; 0 leaves the choice to onnxruntime.
+
+    Returns:
+        How often the samples were gone through.
 
     Raises:
         InvalidDataError: The samples hold no feeds, or a tensor holds NaN or infinity on them.
         InvalidModelError: onnxruntime cannot run the model.
     """
-    statistics = {
-        name: TensorStatistics(name) if histograms else TensorStatistics(name, histogram=None) for name in sizes
-    }
     inputs = {value.name or "" for value in model.graph.inputs}
-    groups = tensor_groups({name: size for name, size in sizes.items() if name not in inputs}, budget)
-    given = [name for name in sizes if name in inputs]
+    groups = tensor_groups({name: sizes[name] for name in statistics if name not in inputs}, budget)
+    given = [name for name in statistics if name in inputs]
     for index, group in enumerate(groups or [()]):
         what = "observing ranges" + (f", pass {index + 1} of {len(groups)}" if len(groups) > 1 else "")
         # Without tensors to compute the model need not run: the samples themselves are all there is to see.
@@ -58,7 +58,7 @@ def observe(
     unseen = [name for name, found in statistics.items() if not found.seen]
     if unseen:
         raise InvalidDataError(f"samples {samples.source} give no values in {len(unseen)} tensors, e.g. {unseen[0]!r}")
-    return statistics
+    return max(len(groups), 1)
 
 
 def tensor_groups(sizes: Mapping[str, int], budget: int) -> list[Sequence[str]]:

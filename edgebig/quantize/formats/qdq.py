@@ -12,7 +12,7 @@ from edgebig.quantize.clipping import gate_constants, gate_params
 from edgebig.quantize.formats.constants import ConstantPool
 from edgebig.quantize.qparams import QParams, qparams_for_range, quantize
 from edgebig.quantize.unit import ScaleRule, Unit
-from edgebig.quantize.weights import QuantizedWeight, bias_scale_limits, quantize_bias, quantize_weight
+from edgebig.quantize.weights import QuantizedWeight, bias_scale_limits, mean_shift, quantize_bias, quantize_weight
 from edgebig.targets.base import Target
 
 
@@ -38,6 +38,7 @@ class QdqWriter:
         ranges: Value name -> (smallest, largest) of tensors with a scale of their own.
         float_results: Units whose results stay float.
         rule: How weights are quantized.
+        means: Unit -> means of its input's channels, where its bias shall make up for the rounding of its weight.
 
     Attributes:
         activation_dtype: Name of the integer dtype of activations.
@@ -53,6 +54,7 @@ class QdqWriter:
         ranges: Mapping[str, tuple[float, float]],
         float_results: Collection[Unit],
         rule: WeightRule,
+        means: Mapping[Unit, NDArray],
     ) -> None:
         self.graph = graph
         self.activation_dtype = target.activation_dtype
@@ -63,6 +65,7 @@ class QdqWriter:
         self._ranges = ranges
         self._float_results = float_results
         self._rule = rule
+        self._means = means
         self._pool = ConstantPool(graph)
         # Value of the graph as it is now -> what integer operators read instead, and with which parameters.
         self._read: dict[ir.Value, ir.Value] = {}
@@ -84,31 +87,37 @@ class QdqWriter:
     def constant_activation(self, number: float) -> ir.Value:
         """One number as a dequantized scalar."""
         params = qparams_for_range(min(number, 0.0), max(number, 0.0), self.activation_dtype)
-        return self._constant(np.float32(number), params, "number")
+        return self._constant(np.array(number, dtype=np.float32), params, "number")
 
     def constant(self, name: str, array: NDArray) -> ir.Value:
         """An initializer with this content."""
         return self._pool.get(name, array)
 
-    def weight_and_bias(self, unit: Unit, activation: ir.Value | None) -> tuple[ir.Value, ir.Value | None]:
-        """Quantize a unit's weight and bias; return their dequantized forms."""
-        assert unit.weighted is not None and activation is not None  # the caller is the writer of a weighted unit
-        x_scale = self._read_params[self.read(activation)].scale
-        outputs = unit.weighted.array().shape[unit.weighted.output_axis]
-        bias = None if unit.bias is None else _bias_vector(unit, outputs)
-        limits = None if bias is None else bias_scale_limits(bias, x_scale)
+    def weight(self, unit: Unit, activation: ir.Value | None) -> ir.Value:
+        """Quantize a unit's weight; return its dequantized form."""
+        assert unit.weighted is not None  # the caller is the writer of a weighted unit
+        bias = self._bias(unit)
+        limits = None if bias is None else bias_scale_limits(bias, self._scale_of(activation))
         pair_sums = self._rule.pair_sums and not _adds_no_pairs(unit)
         bits = 8 if _adds_no_pairs(unit) else self._rule.bits
         weight = quantize_weight(unit.weighted, bits, pair_sums=pair_sums, smallest=limits)
         self.weights[unit] = weight
-        name = unit.weighted.weight.name or "weight"
-        read = self._per_channel(name, weight.integers, weight.scales, weight.axis)
-        if bias is None:
-            return read, None
-        scales = np.float32(x_scale) * weight.scales
-        integers = quantize_bias(bias, x_scale, weight.scales)
-        assert unit.bias is not None  # there is a vector of it
-        return read, self._per_channel(unit.bias.name or "bias", integers, scales, 0)
+        return self._per_channel(unit.weighted.weight.name or "weight", weight.integers, weight.scales, weight.axis)
+
+    def bias(self, unit: Unit, activation: ir.Value | None) -> ir.Value:
+        """The dequantized form of a unit's bias, in int32; its weight comes first."""
+        x_scale, weight = self._scale_of(activation), self.weights[unit]
+        integers = quantize_bias(self.float_bias(unit), x_scale, weight.scales)
+        assert unit.bias is not None  # float_bias read it
+        return self._per_channel(unit.bias.name or "bias", integers, np.float32(x_scale) * weight.scales, 0)
+
+    def float_bias(self, unit: Unit) -> NDArray:
+        """A unit's bias, one float32 per output channel, that makes up for the rounding of its weight."""
+        bias = self._bias(unit)
+        assert bias is not None and unit.weighted is not None  # the caller has seen that there is one
+        if unit not in self._means:
+            return bias
+        return bias - mean_shift(unit.weighted, self.weights[unit], self._means[unit])
 
     def node(self, op_type: str, inputs: Sequence[ir.Value], like: ir.Value, **attributes: int) -> ir.Value:
         """Append a node whose output has the dtype and shape of `like`; return its output."""
@@ -177,6 +186,16 @@ class QdqWriter:
             if final.is_graph_output():
                 self._take_over_output(final, floats)
 
+    def _scale_of(self, activation: ir.Value | None) -> float:
+        return self._read_params[self.read(activation)].scale
+
+    def _bias(self, unit: Unit) -> NDArray | None:
+        array = constant_array(unit.bias)
+        if array is None or unit.weighted is None:
+            return None
+        outputs = unit.weighted.array().shape[unit.weighted.output_axis]
+        return np.broadcast_to(array.reshape(-1), (outputs,)).astype(np.float32)
+
     def _guarded(self, value: ir.Value, params: QParams) -> ir.Value:
         """The value, behind a Clip that changes nothing where the runtime would move QuantizeLinear up."""
         producer = value.producer()
@@ -209,9 +228,7 @@ class QdqWriter:
             self._pool.get("zero_points", np.zeros(scales.shape, integers.dtype)),
         ]
         shape = ir.Shape(integers.shape)
-        return self._append(
-            "DequantizeLinear", inputs, f"{name}_dequantized", ir.DataType.FLOAT, shape, {"axis": axis}
-        )
+        return self._append("DequantizeLinear", inputs, f"{name}_dequantized", ir.DataType.FLOAT, shape, {"axis": axis})
 
     def _take_over_output(self, old: ir.Value, new: ir.Value) -> None:
         """Make `new` the graph's output in the place and under the name of `old`."""
@@ -248,9 +265,3 @@ def _adds_no_pairs(unit: Unit) -> bool:
     """Depthwise kernels multiply in 32 bits: 8 bits are safe everywhere."""
     assert unit.weighted is not None  # asked of weighted units only
     return unit.weighted.is_depthwise and unit.weighted.array().shape[0] == unit.weighted.groups
-
-
-def _bias_vector(unit: Unit, outputs: int) -> NDArray:
-    array = constant_array(unit.bias)
-    assert array is not None  # the handlers take constant biases only
-    return np.broadcast_to(array.reshape(-1), (outputs,)).astype(np.float32)

@@ -18,6 +18,7 @@ from edgebig.quantize.ops.base import handlers
 from edgebig.quantize.qparams import QParams, qparams_for_range
 from edgebig.quantize.unit import Facts, ScaleRule, Unit
 
+
 @handlers.decorator("Relu")
 @handlers.decorator("Clip")
 def clip(node: ir.Node, facts: Facts) -> Unit | str:

@@ -21,9 +21,9 @@ def conv(node: ir.Node, facts: Facts) -> Unit | str:
     outputs, inputs_per_group = weighted.array().shape[:2]
     depthwise = weighted.groups > 1 and inputs_per_group == 1 and outputs == weighted.groups
     products = weighted.array()[0].size
-    if inputs_per_group < facts.target.fewest_input_channels and products <= facts.target.float_products:
-        if not depthwise:
-            return f"{products} products per output over {inputs_per_group} input channel(s): float is faster"
+    few = inputs_per_group < facts.target.fewest_input_channels and products <= facts.target.float_products
+    if few and not depthwise:
+        return f"{products} products per output over {inputs_per_group} input channel(s): float is faster"
     return Unit(node, (0,), ScaleRule.OWN, float_output=False, write=write_weighted, weighted=weighted, bias=bias)
 
 
@@ -32,8 +32,7 @@ def write_weighted(unit: Unit, writer: QdqWriter) -> None:
     assert unit.weighted is not None  # the handlers that use this writer set it
     activation = unit.node.inputs[0]
     unit.node.replace_input_with(0, writer.read(activation))
-    weight, bias = writer.weight_and_bias(unit, activation)
-    unit.node.replace_input_with(unit.weighted.weight_index, weight)
-    if bias is not None:
-        unit.node.replace_input_with(2, bias)
+    unit.node.replace_input_with(unit.weighted.weight_index, writer.weight(unit, activation))
+    if unit.bias is not None:
+        unit.node.replace_input_with(2, writer.bias(unit, activation))
     writer.finish(unit)

@@ -1,8 +1,9 @@
 """MatMul: by a constant weight (with the bias added after it), or of two activations.
 
-A vector left in float as the bias would make onnxruntime join MatMul and Add to a Gemm it has no integer kernel for, and
-dequantize the weight on every run. As int32 behind a DequantizeLinear the same rewriting ends in an integer Gemm. It
-does not rewrite more than two axes with dynamic sizes; there a float bias with as many axes as the product stays an Add.
+A vector left in float as the bias would make onnxruntime join MatMul and Add to a Gemm it has no integer kernel for,
+and dequantize the weight on every run. As int32 behind a DequantizeLinear the same rewriting ends in an integer Gemm.
+It does not rewrite more than two axes with dynamic sizes; there a float bias with as many axes as the product stays an
+Add.
 """
 
 import onnx_ir as ir
@@ -59,14 +60,14 @@ def _bias_after(node: ir.Node, outputs: int) -> tuple[ir.Node | None, ir.Value |
 def _write_matmul(unit: Unit, writer: QdqWriter) -> None:
     activation = unit.node.inputs[0]
     unit.node.replace_input_with(0, writer.read(activation))
-    weight, bias = writer.weight_and_bias(unit, activation)
-    unit.node.replace_input_with(1, weight)
+    unit.node.replace_input_with(1, writer.weight(unit, activation))
     if unit.bias_node is not None:
         rank = _rank_of_dynamic(activation)
         if rank > 2:
-            vector = constant_array(unit.bias)
-            assert vector is not None  # _bias_after took a constant
-            bias = writer.constant(f"{unit.bias_node.outputs[0].name}_bias", vector.reshape((1,) * (rank - 1) + (-1,)))
+            name = f"{unit.bias_node.outputs[0].name}_bias"
+            bias = writer.constant(name, writer.float_bias(unit).reshape((1,) * (rank - 1) + (-1,)))
+        else:
+            bias = writer.bias(unit, activation)
         slot = 1 if unit.bias_node.inputs[0] is unit.node.outputs[0] else 0
         unit.bias_node.replace_input_with(slot, bias)
     writer.finish(unit)

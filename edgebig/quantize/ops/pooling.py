@@ -1,4 +1,4 @@
-"""Pools. A mean over the spatial axes is written as GlobalAveragePool, which has an integer kernel; ReduceMean has not."""
+"""Pools. A mean over the spatial axes is written as GlobalAveragePool: ReduceMean has no integer kernel."""
 
 import numpy as np
 import onnx_ir as ir
@@ -43,6 +43,8 @@ def _write_reduce_mean(unit: Unit, writer: QdqWriter) -> None:
     if unit.node.attributes.get_int("keepdims", 1):
         writer.finish(unit, raw=pooled)
         return
+    batch_and_channels = list(unit.outputs[0].shape or ())
+    pooled.shape = ir.Shape([*batch_and_channels, 1, 1]) if len(batch_and_channels) == 2 else None
     params, _ = writer.output_params(unit)
     axes = writer.constant("axes", np.array([2, 3], dtype=np.int64))
     writer.finish(unit, raw=writer.node("Squeeze", [writer.around(pooled, params), axes], unit.outputs[0]))

@@ -1,0 +1,116 @@
+"""`edgebig quantize`: integers where the target runs them faster, and what that lost."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import RenderableType
+
+from edgebig.cli.options import FILE, RegistryChoice, data_option, json_option, output_option
+from edgebig.cli.output import check_json_target, plain_table, progress, show
+from edgebig.files import check_output
+from edgebig.records.quantize import WEIGHT_BITS, QuantizeOptions
+
+if TYPE_CHECKING:
+    from edgebig.records.quantize import NodeCoverage, QuantizeRecord
+
+DEFAULTS = QuantizeOptions()
+
+
+def _targets() -> tuple[str, ...]:
+    from edgebig.targets import targets
+
+    return targets.names()
+
+
+def _methods() -> tuple[str, ...]:
+    from edgebig.quantize.calibrate import calibration_methods
+
+    return calibration_methods.names()
+
+
+@click.command("quantize")
+@click.argument("model", type=FILE)
+@output_option
+@data_option()
+@click.option("--target", type=RegistryChoice("target", _targets), default=DEFAULTS.target, show_default=True,
+              help="Where the result will run.")  # fmt: skip
+@click.option("--calibration", type=RegistryChoice("calibration method", _methods), default=DEFAULTS.calibration,
+              show_default=True, help="How ranges of activations are chosen.")  # fmt: skip
+@click.option("--weight-bits", type=click.Choice(WEIGHT_BITS), default=DEFAULTS.weight_bits, show_default=True,
+              help="auto: 8, and held so that no 16-bit sum saturates where there is no VNNI.")  # fmt: skip
+@click.option(
+    "--exclude", multiple=True, metavar="NODE", help="Leave this node in float; may hold * and ?; repeatable."
+)
+@click.option("--samples", type=click.IntRange(min=1), help="Use at most this many samples.")
+@click.option("--ram-budget", default=DEFAULTS.ram_budget, show_default=True, metavar="SIZE",
+              help="For tensors observed at once; less means more passes.")  # fmt: skip
+@click.option("--bias-correction/--no-bias-correction", default=DEFAULTS.bias_correction, show_default=True,
+              help="Let biases make up for what rounding weights shifts.")  # fmt: skip
+@click.option("--max-loss", type=float, help="Write nothing and exit with 3 if the held-out loss is above this.")
+@click.option("--threads", type=click.IntRange(min=0), default=DEFAULTS.threads, help="0 (default): automatic.")
+@click.option("--nodes", is_flag=True, help="List every node, not groups of them.")
+@json_option
+def command(model: Path, output: Path, force: bool, data: str, nodes: bool, json_target: str | None,
+            **chosen: object) -> None:  # fmt: skip
+    """Quantize a model to int8 (QDQ) for a target.
+
+    Ranges are observed on the samples, in bounded memory; a quarter of the samples is held out and measures the loss.
+    What would not run faster in integers stays in float, and the table says why.
+    """
+    options = QuantizeOptions(**chosen)  # type: ignore[arg-type]
+    check_output(output, force=force, inputs=[model])
+    check_json_target(json_target, force=force, inputs=[model])
+    from edgebig.graph.save import save_model
+    from edgebig.quantize import quantize_model
+
+    with progress():
+        result, record = quantize_model(model, data=data, options=options)
+        save_model(result, output, force=force)
+    show(record, lambda: _render(record, output, every_node=nodes), json_target)
+
+
+def _render(record: "QuantizeRecord", output: Path, *, every_node: bool) -> Sequence[RenderableType]:
+    rows = _node_rows(record.nodes) if every_node else _group_rows(record.nodes)
+    first = "node" if every_node else "nodes"
+    facts = [
+        f"Target {record.target} on {record.machine['int8 instructions']}; weight bits: {record.weight_bits}.",
+        f"{record.multiply_add_share:.1%} of the multiply-adds and {record.weight_share:.1%} of the weights in "
+        f"integers; ranges by {record.calibration} over {record.feeds} feeds in {record.passes} pass(es).",
+    ]
+    losses = [
+        [row.output, row.loss_name, "not finite" if row.loss is None else f"{row.loss:.4g}",
+         "-" if row.sqnr_db is None else f"{row.sqnr_db:.1f}"]
+        for row in record.outputs
+    ]  # fmt: skip
+    size = f"{record.bytes_before / 1000:,.1f} KB to {record.bytes_after / 1000:,.1f} KB"
+    return [
+        plain_table(None, ["operator", first, "runs in", "remark"], rows, right="nodes"),
+        "",
+        *facts,
+        "",
+        plain_table(None, ["output", "held-out loss", "value", "SQNR dB"], losses, right="value|SQNR dB"),
+        "",
+        *(f"Note: {note}." for note in record.notes),
+        f"Written: {output} ({size})",
+    ]
+
+
+def _node_rows(nodes: Sequence["NodeCoverage"]) -> list[list[str]]:
+    return [[node.op_type, node.node, _where(node), node.reason] for node in nodes]
+
+
+def _group_rows(nodes: Sequence["NodeCoverage"]) -> list[list[str]]:
+    """One row for all nodes of an operator with the same fate; which node a node is inside of does not matter here."""
+    groups: dict[tuple[str, str, str], int] = {}
+    for node in nodes:
+        remark = node.reason if not node.integer or node.reason == "float result" else ""
+        key = (node.op_type, _where(node), remark)
+        groups[key] = groups.get(key, 0) + 1
+    ordered = sorted(groups.items(), key=lambda item: (item[0][1] == "float", -item[1]))
+    return [[op_type, str(count), where, remark] for (op_type, where, remark), count in ordered]
+
+
+def _where(node: "NodeCoverage") -> str:
+    return "integers" if node.integer else "float"
