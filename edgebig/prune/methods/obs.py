@@ -15,8 +15,8 @@ from edgebig.prune.ranking import Band, Ranking, kept_at_least
 
 # Share of the remaining blocks of a band that go in one step; one block at a time is hardly better. Bands of one
 # output are many, and each needs its own inverse.
-STEP = 0.05
-STEP_OF_SINGLE_OUTPUTS = 0.15
+STEP = 0.1
+STEP_OF_SINGLE_OUTPUTS = 0.2
 
 
 def obs(problem: Problem, matrix: Array, pattern: Pattern, share: float, floor: float) -> Ranking:
