@@ -18,10 +18,10 @@ def comparison_tables(record: ComparisonRecord, reference: Path, changed: Path) 
     for row, size in zip(models, sizes, strict=True):
         row += [f"{size:,.0f}", f"{size / sizes[0]:.2f}x" if sizes[0] else ""]
     if record.latency is not None:
-        columns += ["p50 ms", "speed [95 %]"]
+        columns += ["p50 ms", "speed [99 %]"]
         for row, measured in zip(models, record.latency.models, strict=True):
             row += [f"{measured.summary.p50 / 1e6:.3f}", _speed(measured.comparison)]
-    table = plain_table(None, columns, models, right="KB|size|p50 ms|speed [95 %]")
+    table = plain_table(None, columns, models, right="KB|size|p50 ms|speed [99 %]")
     rows = [
         [
             row.output,

@@ -37,7 +37,7 @@ def prune_tables(record: PruneRecord, output: Path, *, said: str | None) -> Sequ
             reasons.setdefault(layer.reason, []).append(layer.name)
         left = [[str(len(names)), _short(names[0]), reason] for reason, names in reasons.items()]
         parts += [plain_table("Left dense", ["layers", "e.g.", "why"], left, right="layers"), ""]
-    if len(record.trials) > 1:
+    if record.max_loss is not None:
         trials = [_trial_row(trial) for trial in record.trials]
         parts += [plain_table("Tried", ["sparsity", "loss", ""], trials, right="sparsity|loss"), ""]
     parts += _result_lines(record)

@@ -41,7 +41,7 @@ def summary_table(record: CompressRecord) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     metric = next((row.metric for row in rows if row.value is not None), None)
     table.add_column("model")
-    for column in ("KB", *([metric] if metric else []), *(["p50 ms", "speed-up [95 %]"] if measured else [])):
+    for column in ("KB", *([metric] if metric else []), *(["p50 ms", "speed-up [99 %]"] if measured else [])):
         table.add_column(column, justify="right")
     for row in rows:
         cells = [row.name, f"{row.bytes / 1000:,.0f}"]

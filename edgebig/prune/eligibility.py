@@ -63,11 +63,12 @@ def check_anything_left(model: ir.Model, layers: Sequence[Layer], reasons: dict[
     for layer in layers:
         examples.setdefault(reasons[layer.index], layer.name)
     said = "; ".join(f"{name!r}: {reason}" for reason, name in list(examples.items())[:4])
-    found = f"None of its {len(layers)} layers with weights may be pruned. {said}." if layers else ""
-    raise InvalidModelError(
-        f"{describe_source(model)} has nothing to prune. "
-        f"{found or 'Its graph has no Conv, ConvTranspose, Gemm or MatMul with constant weights.'}"
-    )
+    found = f"None of its {len(layers)} layers with weights may be pruned. {said}."
+    if not layers:
+        found = "Its graph has no Conv, ConvTranspose, Gemm or MatMul with constant weights."
+        if any(value.name in model.graph.initializers for value in model.graph.inputs):
+            found += " Its initializers are inputs too: make them constant with edgebig optimize --freeze-inputs."
+    raise InvalidModelError(f"{describe_source(model)} has nothing to prune. {found}")
 
 
 def _reason(layer: Layer, pattern: Pattern, include_ends: bool, excluded: bool) -> str:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from edgebig.data.samples import Samples
 from edgebig.progress import track
-from edgebig.prune.layers import Layer, Site
+from edgebig.prune.layers import Layer
 from edgebig.prune.part_session import PartSession
+from edgebig.prune.sites import Site
 from edgebig.prune.unfold import Positions, choose_positions, count_positions, target_rows
 
 # Rows that the fit of a layer sees over all feeds: so many per input of its matrix, and at least so many.

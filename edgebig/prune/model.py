@@ -32,8 +32,9 @@ from edgebig.records.prune import HIGHEST, PruneOptions, PruneRecord, PruneTrial
 DataLike = str | Path | Mapping[str, NDArray] | Sequence[Feed] | Samples
 # One feed in so many is held out of the fit, to measure the loss on.
 HELD_OUT = 4
-# The sparsity at which layers are tried when the one to reach is not known yet.
+# The sparsity at which layers are tried when the one to reach is not known yet, and the most they are tried at.
 USUAL = 0.7
+HIGHEST_TRIAL = 0.9
 
 
 def prune_model(model: ModelLike, *, data: DataLike, options: PruneOptions) -> tuple[ir.Model, PruneRecord]:
@@ -54,40 +55,38 @@ def prune_model(model: ModelLike, *, data: DataLike, options: PruneOptions) -> t
         UsageError: An unknown pattern, method, target, loss, task or layer.
         QualityGateError: No sparsity stays within `options.max_loss`, or the result's outputs are not finite.
     """
+    # Names first: an unknown one is said before anything is read.
     pattern, method = patterns.get(options.pattern), methods.get(options.method)
     slow = gain_warning(options.pattern, options.target)
     source = resolve_model(model)
     check_not_quantized(source)
-    samples = open_samples(data, input_specs(source))
     original = working_copy(source)
     layers = find_layers(original)
     reasons = reasons_to_skip(layers, pattern, include_ends=options.include_ends, exclude=options.exclude)
     check_anything_left(source, layers, reasons)
+    samples = _counted(open_samples(data, input_specs(source)))
     fitted_to, held_out = samples.split(HELD_OUT)
-    outputs = OutputLoss(
-        original, held_out, loss=options.loss if options.task is None else "auto", threads=options.threads
-    )
-    judge: Judge = OutputJudge(outputs)
-    if options.task is not None:
-        judge = TaskJudge(original, options.task, options.threads)
-    cap = options.sparsity
+    loss = options.loss if options.task is None else "auto"
+    outputs = OutputLoss(original, held_out, loss=loss, threads=options.threads)
+    judge = _judge(original, outputs, options)
+    feeds = fitted_to.feeds or 1
     setting = Setting(
         pattern=pattern,
         method=method,
-        goals=Goals(original, layers, fitted_to, feeds=count(fitted_to)[0], seed=options.seed, threads=options.threads),
-        floor=floor_for(cap or HIGHEST),
+        goals=Goals(original, layers, fitted_to, feeds=feeds, seed=options.seed, threads=options.threads),
+        floor=floor_for(options.sparsity or HIGHEST),
         budget=options.budget,
         compensate=options.compensate,
     )
     surveyed = None
     if options.scope == "global":
         eligible = [layer for layer in layers if layer.index not in reasons]
-        surveyed, refused = survey(original, eligible, setting, outputs, trial=min(cap or USUAL, USUAL + 0.2))
+        surveyed, refused = survey(original, eligible, setting, outputs, trial=_trial_sparsity(options))
         reasons |= refused
         check_anything_left(source, layers, reasons)
-    attempts = Attempts(original, layers, reasons, setting, judge, outputs, surveyed, options.max_loss)
-    best, trials = _best(attempts, options)
-    result = best.result.model
+    best, trials = _best(
+        Attempts(original, layers, reasons, setting, judge, outputs, surveyed, options.max_loss), options
+    )
     record = make_record(
         original,
         options,
@@ -102,8 +101,24 @@ def prune_model(model: ModelLike, *, data: DataLike, options: PruneOptions) -> t
     )
     if slow is not None:
         record = dataclasses.replace(record, warnings=(slow, *record.warnings))
+    result = best.result.model
     stamp(result, "prune", options, inputs=(*source_files(source), *samples.files))
     return result, record
+
+
+def _counted(samples: Samples) -> Samples:
+    """Samples whose number of feeds is known, so that splitting them leaves neither part empty."""
+    return samples if samples.feeds is not None else dataclasses.replace(samples, feeds=count(samples)[0])
+
+
+def _judge(original: ir.Model, outputs: OutputLoss, options: PruneOptions) -> Judge:
+    return OutputJudge(outputs) if options.task is None else TaskJudge(original, options.task, options.threads)
+
+
+def _trial_sparsity(options: PruneOptions) -> float:
+    """Where layers are tried one by one: at the sparsity asked for, or at a usual one where that is to be found."""
+    most = HIGHEST_TRIAL if options.max_loss is None else USUAL
+    return min(options.sparsity or USUAL, most)
 
 
 def _best(attempts: Attempts, options: PruneOptions) -> tuple[Tried[Outcome], list[PruneTrial]]:

@@ -75,10 +75,12 @@ class Moments:
         """
         if x.shape[1] == 0:
             return
-        if self._shift is None:
-            zero = np.zeros_like(x[:, :1]), np.zeros_like(t[:, :1])
-            self._shift = (x.mean(1, keepdims=True), t.mean(1, keepdims=True)) if self.centred else zero
-        self._folds[fold].add(x - self._shift[0], t - self._shift[1])
+        # Activations that overflow are found by `Problem.is_finite`, once, instead of a warning for each sum.
+        with np.errstate(invalid="ignore", over="ignore"):
+            if self._shift is None:
+                zero = np.zeros_like(x[:, :1]), np.zeros_like(t[:, :1])
+                self._shift = (x.mean(1, keepdims=True), t.mean(1, keepdims=True)) if self.centred else zero
+            self._folds[fold].add(x - self._shift[0], t - self._shift[1])
 
     @property
     def rows(self) -> int:

@@ -7,8 +7,9 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from edgebig.graph.edit import add_initializer, constant_array, set_array
-from edgebig.prune.layers import BiasSlot, Layer
+from edgebig.prune.layers import Layer
 from edgebig.prune.moments import Array
+from edgebig.prune.sites import BiasSlot
 
 
 def write_layer(model: ir.Model, layer: Layer, matrix: Array, biases: Mapping[str, Array]) -> None:

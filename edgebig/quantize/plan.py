@@ -11,7 +11,7 @@ from edgebig.graph.opset import MINIMUM_OPSET, opset_version, raise_opset
 from edgebig.graph.shapes import infer_shapes
 from edgebig.quantize.checks import check_not_quantized, check_quantizable
 from edgebig.quantize.coverage import plan_coverage
-from edgebig.quantize.exclude import excluded_nodes
+from edgebig.quantize.exclude import excluded_nodes, node_name
 from edgebig.quantize.placement import Placement, place
 from edgebig.quantize.shapes import shapes_on
 from edgebig.quantize.tensors import Limits, useful_limits, wanted_means, wanted_ranges
@@ -63,6 +63,8 @@ def make_plan(original: ir.Model, feed: Feed, target: Target, exclude: tuple[str
     model = working_copy(original)
     notes = _raise_to_minimum(model)
     infer_shapes(model)
+    for node in model.graph:
+        node.name = node_name(node)  # outputs get other names on the way; the node keeps this one
     facts = Facts(target, shapes_on(model, feed), opset_version(model) or MINIMUM_OPSET)
     candidates = find_units(model.graph, facts, excluded_nodes(model.graph, exclude))
     placement = place(candidates.units, facts)

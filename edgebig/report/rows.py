@@ -18,9 +18,9 @@ class ModelRow:
         higher_is_better: Whether a larger value is better.
         difference_error: Standard error of the difference to the first row, paired; None where unknown.
         latency_ms: Raw times of single runs in milliseconds; empty where not measured.
-        latency_interval_ms: A 95 % interval of the median; None where unknown.
+        latency_interval_ms: A 99 % interval of the median; None where unknown.
         speedup: How many times faster than the first row; None for the ratio of the medians.
-        speedup_interval: A 95 % interval of `speedup`; None where unknown.
+        speedup_interval: A 99 % interval of `speedup`; None where unknown.
         note: A remark, e.g. what was done to the model.
     """
 

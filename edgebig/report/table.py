@@ -40,7 +40,7 @@ def legend(rows: Sequence[ModelRow]) -> str:
     if _scored(rows):
         parts.append("± is one standard error; that of a difference is paired over the same samples.")
     if _timed(rows):
-        parts.append("Latency is the median; brackets hold 95 % intervals.")
+        parts.append("Latency is the median; brackets hold 99 % intervals.")
     return " ".join(parts)
 
 

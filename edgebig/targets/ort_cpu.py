@@ -45,7 +45,8 @@ COSTS = Int8Costs(
     quantize=0.4,
     dequantize=0.3,
     node=2000.0,
-    multiply_add=OpCost(int8=0.035, float32=0.03),
+    # Of integers the second factor is packed anew on every run, which short sequences do not repay.
+    multiply_add=OpCost(int8=0.06, float32=0.03),
     per_element={
         "Add": OpCost(0.12, 0.2),
         "Mul": OpCost(0.12, 0.2),

@@ -68,7 +68,8 @@ MINILM = Case(
     # The embedding table is half of the file.
     share=0.70,
     kernels={"MatMulIntegerToFloat": 36},
-    multiply_adds=0.99,
+    # Attention multiplies activations with each other, half of it in float.
+    multiply_adds=0.97,
 )
 
 
