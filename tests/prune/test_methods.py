@@ -1,5 +1,7 @@
 """Rankings of blocks: against brute force, and what all methods must hold."""
 
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -39,6 +41,21 @@ def test_elimination_is_that_of_brute_force(columns: int, blocks: int, outputs: 
     order, rises = remove_in_order(x, t, weights, columns, ridge, 1)
     assert list(band.order) == order
     np.testing.assert_allclose(band.cost, rises, rtol=1e-6, atol=1e-9)
+
+
+def test_ranking_once_is_the_first_step_of_elimination(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem, weights = problem_of(22, 20, 4)
+    pattern = patterns.get("block16x4")
+    steps = methods.get("obs")(problem, weights, pattern, 1e-2, 0.0)
+    monkeypatch.setattr(sys.modules["edgebig.prune.methods.obs"], "MOST_WORK", 0.0)
+    once = methods.get("obs")(problem, weights, pattern, 1e-2, 0.0)
+    assert len(steps) == len(once) == 2
+    for stepped, ranked in zip(steps, once, strict=True):
+        assert stepped.order[0] == ranked.order[0]
+        assert stepped.cost[0] == pytest.approx(ranked.cost[0], rel=1e-9)
+        assert (np.diff(ranked.cost) >= 0).all()
+        # Alone, a block's loss can be made good by others that elimination may have taken already.
+        assert ranked.cost.sum() <= stepped.cost.sum()
 
 
 @pytest.mark.parametrize("name", methods.names())

@@ -17,20 +17,38 @@ from edgebig.prune.ranking import Band, Ranking, kept_at_least
 # output are many, and each needs its own inverse.
 STEP = 0.1
 STEP_OF_SINGLE_OUTPUTS = 0.2
+# Bands times inputs cubed, above which blocks are ranked once: some ten seconds on one core.
+MOST_WORK = 1e11
 
 
 def obs(problem: Problem, matrix: Array, pattern: Pattern, share: float, floor: float) -> Ranking:
-    """Remove blocks band by band, refitting the rest after each step."""
+    """Remove blocks band by band, refitting the rest after each step.
+
+    Layers whose bands are too many for their width are ranked once, by what each block's removal alone would cost.
+    """
     groups = len(problem.inner)
+    inputs = matrix.shape[1]
+    once = pattern.bands(len(matrix)) * float(inputs) ** 3 > MOST_WORK
     step = STEP if pattern.rows > 1 else STEP_OF_SINGLE_OUTPUTS
     bands: list[Band] = []
     for g, weights in enumerate(np.split(matrix, groups)):
         ridge = ridge_of(problem.inner[g], share)
         inverse, optimum = dense_optimum(problem.inner[g], problem.cross[g], weights, ridge)
         inverse, optimum = _padded(inverse, optimum, pattern.columns)
-        starts = range(0, len(optimum), pattern.rows)
-        bands += [eliminate(optimum[i : i + pattern.rows], inverse, pattern.columns, step, floor) for i in starts]
+        for start in range(0, len(optimum), pattern.rows):
+            band = optimum[start : start + pattern.rows]
+            if once:
+                bands.append(rank_once(band, inverse, pattern.columns, floor))
+            else:
+                bands.append(eliminate(band, inverse, pattern.columns, step, floor))
     return tuple(bands)
+
+
+def rank_once(weights: Array, inverse: Array, columns: int, floor: float) -> Band:
+    """Rank the blocks of one band by what the removal of each alone costs; arguments as `eliminate`."""
+    scores = _block_scores(weights, inverse, columns)
+    order = np.argsort(scores, kind="stable")[: len(scores) - kept_at_least(len(scores), floor)]
+    return Band(order, scores[order])
 
 
 def eliminate(weights: Array, inverse: Array, columns: int, step: float, floor: float) -> Band:
