@@ -46,3 +46,10 @@ def reporting_to(reporter: Reporter) -> Iterator[None]:
         yield
     finally:
         _reporter.reset(token)
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Show no progress inside the with block: short loops within a longer one."""
+    with reporting_to(_SILENT):
+        yield

@@ -1,0 +1,114 @@
+"""The end of every integer kernel: accumulators become u8 values.
+
+y = clip(rint(f32(accumulator) * multiplier), low - zero_point, high - zero_point) + zero_point, in float32, where rint
+rounds half to even, as ONNX's QuantizeLinear does. The value is clamped as a float, so that rounding can be done by
+adding 1.5 * 2**23: below 2**22 the sum has no fraction bits left and the processor rounds it to even. This is exact,
+takes one addition, and is the same on every processor.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from llvmlite import ir
+
+from edgebig.kernels.errors import KernelError
+from edgebig.kernels.vector import F32, I8, I32, Value, at, fill, shuffle, store, vector_of
+
+_ROUND = 12582912.0  # 1.5 * 2**23
+_ROUND_BITS = 0x4B400000
+
+
+@dataclass(frozen=True)
+class Requantize:
+    """How real values become u8: y = clip(rint(x), low - zero_point, high - zero_point) + zero_point.
+
+    Attributes:
+        zero_point: The value that stands for 0.
+        low: Smallest value; a fused relu has `low` = zero_point.
+        high: Largest value.
+    """
+
+    zero_point: int = 0
+    low: int = 0
+    high: int = 255
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.zero_point <= 255 and 0 <= self.low <= self.high <= 255):
+            raise KernelError(
+                f"{self} is no range of u8 values; give 0 <= low <= high <= 255 and 0 <= zero_point <= 255"
+            )
+
+
+def requantize(
+    b: ir.IRBuilder, accumulators: Sequence[Value], multipliers: Sequence[Value], output: Requantize
+) -> Value:
+    """Scale int32 accumulators into one u8 vector.
+
+    Args:
+        b: The builder.
+        accumulators: Vectors of i32 of the same length, neighbouring channels; f32 if the products are floats.
+        multipliers: A vector of f32 for each.
+        output: The range of the results.
+
+    Returns:
+        A vector of i8 with all lanes, in the order given.
+    """
+    reals = [b.fmul(to_float(b, x), multiplier) for x, multiplier in zip(accumulators, multipliers, strict=True)]
+    return quantize(b, reals, output)
+
+
+def quantize(b: ir.IRBuilder, reals: Sequence[Value], output: Requantize) -> Value:
+    """Round vectors of f32, already divided by the output's scale, into one u8 vector. NaN becomes `low`."""
+    return concatenate(b, [round_to_int(b, x, output) for x in reals], I8)
+
+
+def round_to_int(b: ir.IRBuilder, real: Value, output: Requantize) -> Value:
+    """Round a vector of f32, already divided by the output's scale: a vector of i32 within low..high."""
+    lanes = real.type.count
+    real = clamp(b, real, output.low - output.zero_point, output.high - output.zero_point)
+    rounded = b.bitcast(b.fadd(real, fill(F32, lanes, _ROUND)), vector_of(I32, lanes))
+    return b.sub(rounded, fill(I32, lanes, _ROUND_BITS - output.zero_point))
+
+
+def clamp(b: ir.IRBuilder, real: Value, low: float, high: float) -> Value:
+    """Limit a vector of f32 to low..high; NaN becomes `low`, an infinite limit costs nothing."""
+    lanes = real.type.count
+    if low > -float("inf"):
+        limit = fill(F32, lanes, low)
+        real = b.select(b.fcmp_ordered(">", real, limit), real, limit)
+    if high < float("inf"):
+        limit = fill(F32, lanes, high)
+        real = b.select(b.fcmp_ordered("<", real, limit), real, limit)
+    return real
+
+
+def to_float(b: ir.IRBuilder, x: Value) -> Value:
+    """A vector of i32 or f32 as f32, rounded to nearest."""
+    return x if x.type.element == F32 else b.sitofp(x, vector_of(F32, x.type.count))
+
+
+def concatenate(b: ir.IRBuilder, vectors: Sequence[Value], element: ir.Type) -> Value:
+    """Lay vectors of i32 of one length one after the other and cut every lane to `element`."""
+    lanes = len(vectors) * vectors[0].type.count
+    parts = [*vectors, *[vectors[-1]] * ((1 << (len(vectors) - 1).bit_length()) - len(vectors))]
+    while len(parts) > 1:
+        length = 2 * parts[0].type.count
+        parts = [shuffle(b, x, y, range(length)) for x, y in zip(parts[::2], parts[1::2], strict=True)]
+    cut = b.trunc(parts[0], vector_of(element, parts[0].type.count))
+    return cut if cut.type.count == lanes else shuffle(b, cut, cut, range(lanes))
+
+
+def store_part(b: ir.IRBuilder, vector: Value, address: Value, count: int, element_bytes: int = 1) -> None:
+    """Store the first `count` lanes of a vector and nothing behind them.
+
+    The lanes go in pieces whose lengths are powers of two, so the cost is at most log2(count) stores.
+    """
+    if count == vector.type.count and count.bit_count() == 1:
+        store(b, vector, address)
+        return
+    done = 0
+    while done < count:
+        piece = 1 << ((count - done).bit_length() - 1)
+        part = shuffle(b, vector, vector, range(done, done + piece))
+        store(b, b.extract_element(part, I32(0)) if piece == 1 else part, at(b, address, done * element_bytes))
+        done += piece

@@ -1,0 +1,121 @@
+"""The tile: a few rows of activations times a few vectors of weights, accumulated in registers and written once.
+
+Every convolution and matrix product runs through it. All pitches are constants, so that rows are reached by immediate
+offsets from one pointer; weights lie in the order they are read. A step of the inner loop takes one 32-bit element of
+each row, repeats it in a vector and multiplies it by all vectors of weights.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from llvmlite import ir
+
+from edgebig.kernels.dots import Dot
+from edgebig.kernels.epilogue import Requantize, clamp, requantize, store_part, to_float
+from edgebig.kernels.vector import F32, I32, Loop, Value, at, const, load, splat, vector_of, zeros
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A tile of `rows` outputs by `filters` filters.
+
+    Attributes:
+        dot: How it multiplies.
+        rows: Rows of activations.
+        vectors: Vectors of weights; lanes past `filters` hold zeros.
+        filters: Filters that are written.
+        depth: 32-bit elements of activations in a row.
+        a_pitch: Bytes between rows of activations.
+        y_pitch: Bytes between rows of the output.
+        output: Requantised u8, "f32" or the plain accumulators, "s32".
+        low: Smallest output of "f32".
+        high: Largest output of "f32".
+        unroll: Elements handled by one turn of the loop.
+    """
+
+    dot: Dot
+    rows: int
+    vectors: int
+    filters: int
+    depth: int
+    a_pitch: int
+    y_pitch: int
+    output: Requantize | str
+    low: float = -float("inf")
+    high: float = float("inf")
+    unroll: int = 2
+
+    @property
+    def phases(self) -> int:
+        """Sets of accumulators, used in turn, so that a tile of few rows does not wait for its own sums."""
+        return 4 if self.rows * self.vectors <= 3 else 2 if self.rows * self.vectors <= 5 else 1
+
+    def emit(self, b: ir.IRBuilder, a: Value, w: Value, bias: Value, multiplier: Value, y: Value) -> None:
+        """The code: addresses of the first row, the packed weights, and the block's own bias, multipliers, output."""
+        accumulators = self._multiply(b, a, w, self._first(b, bias))
+        scales = [] if self.output == "s32" else self._vectors(b, multiplier, F32)
+        for row in range(self.rows):
+            part = accumulators[row * self.vectors : (row + 1) * self.vectors]
+            self._write(b, part, scales, at(b, y, row * self.y_pitch))
+
+    def _vectors(self, b: ir.IRBuilder, address: Value, element: ir.Type) -> list[Value]:
+        kind = vector_of(element, self.dot.lanes)
+        return [load(b, at(b, address, 4 * self.dot.lanes * i), kind) for i in range(self.vectors)]
+
+    def _first(self, b: ir.IRBuilder, bias: Value) -> list[Value]:
+        element = F32 if self.dot.real else I32
+        rest = [zeros(vector_of(element, self.dot.lanes))] * (self.rows * self.vectors * (self.phases - 1))
+        return self._vectors(b, bias, element) * self.rows + rest
+
+    def _multiply(self, b: ir.IRBuilder, a: Value, w: Value, accumulators: list[Value]) -> list[Value]:
+        """The inner loop; its counter is the address of the weights, which saves one."""
+        unroll = max(self.unroll, self.phases)
+        turns, step = self.depth // unroll, unroll * self._element_bytes
+        if turns > 1:
+            loop = Loop(b, b.add(w, const(turns * step)), [a, *accumulators], start=w, step=step)
+            following = self._elements(b, loop.values[0], loop.index, loop.values[1:], unroll)
+            a, *accumulators = loop.end([b.add(loop.values[0], const(4 * unroll)), *following])
+            w = b.add(w, const(turns * step))
+        else:
+            turns = 0
+        accumulators = self._elements(b, a, w, accumulators, self.depth - turns * unroll)
+        while len(accumulators) > self.rows * self.vectors:
+            half = len(accumulators) // 2
+            accumulators = [self._plus(b, x, y) for x, y in zip(accumulators[:half], accumulators[half:], strict=True)]
+        return accumulators
+
+    @property
+    def _element_bytes(self) -> int:
+        return self._vector_bytes * self.vectors
+
+    @property
+    def _vector_bytes(self) -> int:
+        return self.dot.element_bytes * self.dot.lanes
+
+    def _elements(self, b: ir.IRBuilder, a: Value, w: Value, accumulators: Sequence[Value], count: int) -> list[Value]:
+        """`count` elements of every row, one after the other, without a loop."""
+        results = list(accumulators)
+        for i in range(count):
+            first = i % self.phases * self.rows * self.vectors
+            start = at(b, w, i * self._element_bytes)
+            weights = [self.dot.load_weights(b, at(b, start, j * self._vector_bytes)) for j in range(self.vectors)]
+            for row in range(self.rows):
+                element = splat(b, load(b, at(b, a, row * self.a_pitch + 4 * i), I32), self.dot.lanes)
+                for j, weight in enumerate(weights):
+                    place = first + row * self.vectors + j
+                    results[place] = self.dot.emit(b, results[place], element, weight)
+        return results
+
+    def _plus(self, b: ir.IRBuilder, x: Value, y: Value) -> Value:
+        return b.fadd(x, y) if self.dot.real else b.add(x, y)
+
+    def _write(self, b: ir.IRBuilder, part: Sequence[Value], scales: Sequence[Value], y: Value) -> None:
+        if isinstance(self.output, Requantize):
+            store_part(b, requantize(b, part, scales, self.output), y, self.filters)
+            return
+        for j, vector in enumerate(part):
+            if self.output == "f32":
+                scaled = vector if self.dot.real else b.fmul(to_float(b, vector), scales[j])
+                vector = clamp(b, scaled, self.low, self.high)
+            done = j * self.dot.lanes
+            store_part(b, vector, at(b, y, 4 * done), min(self.dot.lanes, self.filters - done), element_bytes=4)

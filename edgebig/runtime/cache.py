@@ -1,0 +1,161 @@
+"""What is expensive to find out and true on this machine only: generated modules, compiled functions, verdicts.
+
+A folder of entries:
+
+    modules/NAME_HASH.py                   a generated module; HASH covers its text and all that compiles it
+    modules/__pycache__/NAME_HASH.*        its functions, compiled by Numba
+    records/KIND/HASH.json                 a record
+
+Everything can be made again: whatever does not fit, or cannot be read, is made again.
+"""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from edgebig.runtime.cache_code import import_text
+from edgebig.runtime.cache_environment import compilers, environment
+from edgebig.runtime.cache_files import facts_of, read, remove, remove_unfinished, stamp, write_whole
+from edgebig.runtime.cache_folder import default_folder, temporary_folder, usable_folder, warn_once
+
+LIMIT_BYTES = 1 << 30
+_DIGITS = 16  # hexadecimal digits of a hash in a file's name
+_MODULE = "module"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing in the cache.
+
+    Attributes:
+        kind: "module", or the kind of the record.
+        name: Of its file, without the suffix.
+        bytes: Size of all its files.
+        used: When it was last used, in seconds since 1970.
+        files: Its files.
+    """
+
+    kind: str
+    name: str
+    bytes: int
+    used: float
+    files: tuple[Path, ...]
+
+
+class Cache:
+    """The cache in a folder, shared by all processes of a user.
+
+    Args:
+        folder: Where it lies; by default `EDGEBIG_CACHE` or the system's place for caches. It must belong to the user,
+            and nobody else may write to it; else a temporary folder is used, with a `CacheWarning`.
+        limit_bytes: Beyond this size, entries go that have not been used for longest.
+    """
+
+    def __init__(self, folder: Path | str | None = None, limit_bytes: int = LIMIT_BYTES) -> None:
+        self.folder = usable_folder(default_folder() if folder is None else Path(folder).absolute())
+        self.limit_bytes = limit_bytes
+
+    def module(self, name: str, source: str) -> ModuleType:
+        """Import a generated module, written first if it is not there.
+
+        Args:
+            name: A Python identifier.
+            source: Its text.
+
+        Returns:
+            The module; one and the same for the same name and text, in this process.
+        """
+        digest = hashlib.sha256(f"{name}\n{compilers()}\n{source}".encode()).hexdigest()[:_DIGITS]
+        place = Path("modules") / f"{name}_{digest}.py"
+        if read(self.folder / place) != source.encode():
+            self._write(place, source.encode())
+        stamp(self.folder / place)
+        return import_text(self.folder / place, source)
+
+    def get(self, kind: str, key: str) -> dict[str, Any] | None:
+        """A record put by an equal environment under this key; None where there is none that can be read."""
+        path = self.folder / _record_place(kind, key)
+        try:
+            found = json.loads(read(path))
+        except ValueError:
+            return None
+        if not isinstance(found, dict) or found.get("head") != _head(kind, key):
+            return None
+        stamp(path)
+        value = found.get("value")
+        return value if isinstance(value, dict) else None
+
+    def put(self, kind: str, key: str, value: dict[str, Any]) -> None:
+        """Keep a record.
+
+        Args:
+            kind: Of record; a Python identifier.
+            key: What it depends on besides `cache_environment.environment()`, in any form.
+            value: What JSON can hold.
+        """
+        text = json.dumps({"head": _head(kind, key), "value": value}, indent=1)
+        self._write(_record_place(kind, key), text.encode())
+
+    def entries(self) -> tuple[Entry, ...]:
+        """All entries, the last used first."""
+        modules = [
+            _entry(_MODULE, [path, *(self.folder / "modules" / "__pycache__").glob(f"{path.stem}.*")])
+            for path in self.folder.glob("modules/*.py")
+        ]
+        records = [_entry(path.parent.name, [path]) for path in self.folder.glob("records/*/*.json")]
+        return tuple(sorted([*modules, *records], key=lambda entry: (-entry.used, entry.name)))
+
+    def size(self) -> int:
+        """Bytes of all entries."""
+        return sum(entry.bytes for entry in self.entries())
+
+    def clear(self) -> None:
+        """Remove all entries. What is in use in some process goes on working there."""
+        self._remove(self.entries())
+        remove(self.folder.glob("modules/__pycache__/*"))
+
+    def trim(self) -> None:
+        """Remove the entries that were not used for longest, until the rest is within the limit. One always stays."""
+        remove_unfinished(self.folder)
+        total, old = 0, []
+        for index, entry in enumerate(self.entries()):
+            total += entry.bytes
+            if index and total > self.limit_bytes:
+                old.append(entry)
+        self._remove(old)
+
+    def _write(self, place: Path, data: bytes) -> None:
+        """Write a file of this cache; where that fails, go on in a temporary folder."""
+        try:
+            write_whole(self.folder / place, data)
+        except OSError as e:
+            warn_once(f"the cache folder {self.folder} cannot be written any more ({e.strerror or e}): nothing is kept")
+            self.folder = usable_folder(temporary_folder())
+            with contextlib.suppress(OSError):  # then without any cache
+                write_whole(self.folder / place, data)
+        self.trim()
+
+    def _remove(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            remove(entry.files)
+
+
+def _record_place(kind: str, key: str) -> Path:
+    digest = hashlib.sha256(f"{kind}\n{environment()}\n{key}".encode()).hexdigest()[:_DIGITS]
+    return Path("records") / kind / f"{digest}.json"
+
+
+def _head(kind: str, key: str) -> dict[str, str]:
+    return {"kind": kind, "environment": environment(), "key": key}
+
+
+def _entry(kind: str, files: Iterable[Path]) -> Entry:
+    facts = {path: found for path in files if (found := facts_of(path)) is not None}
+    used = max((max(found.st_atime, found.st_mtime) for found in facts.values()), default=0.0)
+    name = next(iter(facts), Path()).stem
+    return Entry(kind, name, sum(found.st_size for found in facts.values()), used, tuple(facts))

@@ -1,0 +1,80 @@
+"""One readable module per segment: a function for each distinct step, in the words of the kernels' own specs."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from textwrap import fill
+
+from edgebig.kernels.step import Step
+from edgebig.runtime.plan import Plan
+
+
+@dataclass(frozen=True)
+class Generated:
+    """The module of a segment.
+
+    Attributes:
+        name: Of the module.
+        source: Its text.
+        functions: Per step of the plan, the name of its function.
+    """
+
+    name: str
+    source: str
+    functions: tuple[str, ...]
+
+
+def generate(plan: Plan, title: str) -> Generated:
+    """Write the module of a plan.
+
+    Args:
+        plan: The steps.
+        title: What the segment is, for the docstring.
+
+    Returns:
+        Steps of the same spec share a function; the text depends on the specs alone, so equal segments are built once.
+    """
+    names: dict[Step, str] = {}
+    for planned in plan.steps:
+        if planned.step not in names:
+            names[planned.step] = f"{type(planned.step).__name__.lower()}_{len(names) + 1}"
+    parts = [_head(plan, title, tuple(names)), *(_function(step, name) for step, name in names.items())]
+    parts.append("STEPS = (\n" + "".join(f"    {name},\n" for name in names.values()) + ")\n")
+    source = "\n\n".join(parts)
+    digest = hashlib.sha256(source.encode()).hexdigest()[:12]
+    return Generated(f"segment_{digest}", source, tuple(names[planned.step] for planned in plan.steps))
+
+
+def _head(plan: Plan, title: str, steps: Sequence[Step]) -> str:
+    tensors = [
+        "Inputs: " + "; ".join(f"{port.dtype}{list(port.shape)}" for port in plan.inputs),
+        "Outputs: " + "; ".join(f"{port.dtype}{list(port.shape)}" for port in plan.outputs),
+        f"{len(plan.steps)} steps, {len(steps)} distinct.",
+    ]
+    text = [f'"""{title}. Written by edgebig: changes are lost.', "", *(fill(line, 115) for line in tensors), '"""', ""]
+    imports = {f"from {type(x).__module__} import {type(x).__name__}" for step in steps for x in _specs(step)}
+    return "\n".join(
+        [*text, "from math import inf", "", *sorted(imports), "from edgebig.runtime.bridge.operands import operand"]
+    )
+
+
+def _specs(step: Step) -> list[object]:
+    """The dataclasses that a spec's repr names."""
+    found: list[object] = [step]
+    for value in vars(step).values():
+        if hasattr(value, "__dataclass_fields__"):
+            found += _specs(value)
+    return found
+
+
+def _function(step: Step, name: str) -> str:
+    arguments = "".join(f"        operand(call, {i}),  # {operand}\n" for i, operand in enumerate(step.operands))
+    return (
+        f"_{name} = {_expression(step)}.build()\n\n\n"
+        f"def {name}(call, task):\n"
+        f"    _{name}(\n{arguments}        task,\n    )\n"
+    )
+
+
+def _expression(step: Step) -> str:
+    return repr(step)

@@ -1,0 +1,140 @@
+"""MaxPool, AveragePool, GlobalAveragePool, and the mean over image axes."""
+
+from math import prod
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from edgebig.graph.edit import constant_array
+from edgebig.kernels.epilogue import Requantize
+from edgebig.kernels.pool import AveragePool, MaxPool
+from edgebig.runtime.lower.builder import Builder, shape_of
+from edgebig.runtime.lower.convolution import padding
+from edgebig.runtime.lower.follow import Tail, follow
+from edgebig.runtime.lower.parameters import affine_input
+from edgebig.runtime.lower.refusal import Refusal
+from edgebig.runtime.lower.tensors import Lookup, Tensor
+from edgebig.runtime.plan import Order
+
+
+def lower_max_pool(b: Builder, node: ir.Node) -> None:
+    """Lower a MaxPool. The largest quantized value stands for the largest real one, so quantized tensors stay so."""
+    if len(node.outputs) > 1 and node.outputs[1].uses():
+        raise Refusal("its indices are used")
+    x, value = b.tensor(node.inputs[0]), node.outputs[0]
+    fields, order = _window(node, x.shape, shape_of(value))
+    quantized = affine_input(x)
+    if quantized is None:
+        view = b.view(x, order)
+        made = b.result(value, "f32", order)
+        step = MaxPool(**fields, element="f32", tasks=b.tasks(view.size * prod(fields["kernel"])))
+        b.emit(step, {"x": view, "y": made})
+        return
+    q, affine = quantized
+    view = b.view(q, order)
+    made = b.new("u8", shape_of(value), order, value.name or "")
+    step = MaxPool(**fields, element="u8", tasks=b.tasks(view.size * prod(fields["kernel"]) // 4))
+    b.emit(step, {"x": view, "y": made})
+    pooled = Tensor(value.name or "", "u8", made.shape, [made])
+    source = Lookup(pooled, x.source.table, affine) if isinstance(x.source, Lookup) else None
+    b.define(value, Tensor(value.name or "", "f32", made.shape, source=source))
+
+
+def lower_average_pool(b: Builder, node: ir.Node) -> None:
+    """Lower an AveragePool."""
+    x = b.tensor(node.inputs[0])
+    fields, order = _window(node, x.shape, shape_of(node.outputs[0]))
+    fields["count_include_pad"] = bool(node.attributes.get_int("count_include_pad", 0))
+    _average(b, node, x, fields, order)
+
+
+def lower_global_average_pool(b: Builder, node: ir.Node) -> None:
+    """Lower a GlobalAveragePool, or a ReduceMean over all image axes."""
+    x = b.tensor(node.inputs[0])
+    rank = len(x.shape)
+    if rank not in (3, 4):
+        raise Refusal(f"its input has {rank} axes")
+    if node.op_type == "ReduceMean" and _mean_axes(node, rank) != tuple(range(2, rank)):
+        raise Refusal("it reduces other axes than those of an image")
+    height = 1 if rank == 3 else x.shape[2]
+    fields = {
+        "batch": x.shape[0],
+        "height": height,
+        "width": x.shape[-1],
+        "channels": x.shape[1],
+        "kernel": (height, x.shape[-1]),
+    }
+    _average(b, node, x, fields, (0, *range(2, rank), 1))
+
+
+def _average(b: Builder, node: ir.Node, x: Tensor, fields: dict[str, Any], order: Order) -> None:
+    tail = follow(b, node.outputs[0])
+    b.cover(tail.nodes)
+    quantized = affine_input(x)
+    tensor, scale, zero_point = (x, np.float32(1), 0) if quantized is None else (quantized[0], *_pair(quantized[1]))
+    view = b.view(tensor, order)
+    made_order = order if len(shape_of(tail.value)) == len(order) else tuple(range(len(shape_of(tail.value))))
+    made = b.result(tail.value, "u8" if tail.affine else "f32", made_order)
+    step = AveragePool(
+        **fields,
+        multiplier=float(scale if tail.affine is None else scale / tail.affine.scale),
+        x_zero_point=zero_point,
+        output=_output(tail),
+        element="f32" if quantized is None else "u8",
+        tasks=b.tasks(view.size),
+    )
+    b.emit(step, {"x": view, "y": made})
+
+
+def _pair(affine: Any) -> tuple[np.float32, int]:
+    return affine.scale, affine.zero_point
+
+
+def _output(tail: Tail) -> Any:
+    if tail.affine is not None:
+        low, high = tail.bounds()
+        return Requantize(tail.affine.zero_point, low, high)
+    if not (np.isinf(tail.low) and np.isinf(tail.high)):
+        raise Refusal("a relu follows it in float")
+    return "f32"
+
+
+def _mean_axes(node: ir.Node, rank: int) -> tuple[int, ...]:
+    given = node.attributes.get_ints("axes", None)
+    if given is None and len(node.inputs) > 1:
+        array = constant_array(node.inputs[1])
+        given = None if array is None else array.reshape(-1).tolist()
+    return tuple(sorted(int(axis) % rank for axis in given or ()))
+
+
+def _window(node: ir.Node, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> tuple[dict[str, Any], Order]:
+    spatial = len(x_shape) - 2
+    if spatial not in (1, 2):
+        raise Refusal(f"it has {spatial} spatial axes")
+    kernel = tuple(node.attributes.get_ints("kernel_shape", ()) or ())
+    strides = tuple(node.attributes.get_ints("strides", [1] * spatial) or ())
+    dilations = tuple(node.attributes.get_ints("dilations", [1] * spatial) or ())
+    pads = padding(node, x_shape[2:], y_shape[2:], kernel, strides, dilations)
+    sizes = [
+        (x + before + after - (k - 1) * d - 1) // s + 1
+        for x, before, after, k, s, d in zip(
+            x_shape[2:], pads[:spatial], pads[spatial:], kernel, strides, dilations, strict=True
+        )
+    ]
+    if tuple(sizes) != tuple(y_shape[2:]):
+        raise Refusal("its window is rounded up beyond the padding (ceil_mode)")
+    if spatial == 1:
+        kernel, strides, dilations = (1, *kernel), (1, *strides), (1, *dilations)
+        pads = (0, pads[0], 0, pads[1])
+    fields: dict[str, Any] = {
+        "batch": x_shape[0],
+        "height": 1 if spatial == 1 else x_shape[2],
+        "width": x_shape[-1],
+        "channels": x_shape[1],
+        "kernel": kernel,
+        "strides": strides,
+        "pads": pads,
+        "dilations": dilations,
+    }
+    return fields, (0, *range(2, len(x_shape)), 1)

@@ -1,0 +1,111 @@
+"""Lower a whole segment: its nodes in order, its inputs and outputs."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from edgebig.graph.edit import constant_array
+from edgebig.kernels.errors import KernelError
+from edgebig.runtime.lower.builder import Builder, element_of, shape_of
+from edgebig.runtime.lower.handlers import handler_of
+from edgebig.runtime.lower.parameters import is_constant_dequantize
+from edgebig.runtime.lower.refusal import Refusal
+from edgebig.runtime.plan import Plan, Port
+
+
+class Refused(Exception):  # noqa: N818 - the segment is cut there, nothing failed
+    """A node of a segment turned out not to fit.
+
+    Attributes:
+        node: The node.
+        reason: Why.
+    """
+
+    def __init__(self, node: ir.Node, reason: str) -> None:
+        super().__init__(reason)
+        self.node, self.reason = node, reason
+
+
+def refusal_of(node: ir.Node) -> str | None:
+    """Why a node cannot be in a segment, as far as it shows from outside; None where it may."""
+    if handler_of(node) is None:
+        return f"no kernel for {node.op_type}"
+    try:
+        for value in node.outputs:
+            if value.uses() or value.is_graph_output():
+                shape_of(value)
+                element_of(value)
+        for value in node.inputs:
+            if value is not None and constant_array(value) is None and value.dtype is not None:
+                shape_of(value)
+                if value is node.inputs[0]:
+                    element_of(value)
+    except Refusal as refusal:
+        return refusal.reason
+    return None
+
+
+def lower_segment(nodes: Sequence[ir.Node], threads: int) -> Plan:
+    """Turn a segment's nodes into steps.
+
+    Args:
+        nodes: In topological order; nodes that dequantize constants need not be among them.
+        threads: Threads that will share the work.
+
+    Returns:
+        The plan.
+
+    Raises:
+        Refused: A node does not fit; the segment has to do without it.
+    """
+    b = Builder(threads, nodes)
+    inputs, outputs = boundary(nodes)
+    for index, value in enumerate(inputs):
+        b.input(value, index)
+    node = nodes[0]
+    try:
+        for node in nodes:
+            if node in b.done:
+                continue
+            handler = handler_of(node)
+            if handler is None:
+                raise Refusal(f"no kernel for {node.op_type}")
+            b.begin(node)
+            handler(b, node)
+        for index, value in enumerate(outputs):
+            node = value.producer() or node
+            b.begin(node)
+            b.write_output(value, index)
+    except (Refusal, KernelError) as e:
+        raise Refused(node, e.reason if isinstance(e, Refusal) else str(e)) from e
+    return Plan(
+        tuple(_port(value) for value in inputs),
+        tuple(_port(value) for value in outputs),
+        tuple(b.steps),
+        tuple(node.name or node.op_type for node in nodes),
+    )
+
+
+def boundary(nodes: Sequence[ir.Node]) -> tuple[list[ir.Value], list[ir.Value]]:
+    """What goes into a group of nodes (constants apart), and what comes out of it."""
+    inside = set(nodes)
+    inputs: dict[ir.Value, None] = {}
+    outputs: dict[ir.Value, None] = {}
+    for node in nodes:
+        for value in node.inputs:
+            producer = value.producer() if value is not None else None
+            if value is None or producer in inside or constant_array(value) is not None:
+                continue
+            if producer is not None and is_constant_dequantize(producer):
+                continue
+            inputs[value] = None
+        for value in node.outputs:
+            if value.is_graph_output() or any(use.node not in inside for use in value.uses()):
+                outputs[value] = None
+    return list(inputs), list(outputs)
+
+
+def _port(value: ir.Value) -> Port:
+    dtype = value.dtype.numpy() if value.dtype is not None else np.dtype(np.float32)
+    return Port(value.name or "", np.dtype(dtype), shape_of(value))

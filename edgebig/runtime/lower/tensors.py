@@ -1,0 +1,91 @@
+"""Tensors of a segment while it is lowered: what they are, and where they already lie.
+
+Nothing is computed until something needs it, and then in the layout it needs: a transpose is a different reading of
+the same memory, a quantized tensor seen through a unary function is a table of 256 entries.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgebig.runtime.plan import Element, View
+
+
+@dataclass(eq=False)
+class Tensor:
+    """A tensor of the segment.
+
+    Attributes:
+        name: In the model.
+        element: "u8" for quantized tensors (int8 ones are held with 128 added), "f32" for float.
+        shape: Its sizes.
+        views: Where it lies already.
+        source: How to make it while it lies nowhere.
+    """
+
+    name: str
+    element: Element
+    shape: tuple[int, ...]
+    views: list[View] = field(default_factory=list)
+    source: "Lookup | Quantization | Reshaped | Transposed | None" = None
+
+
+@dataclass(frozen=True, eq=False)
+class Affine:
+    """real = (q - zero_point) * scale."""
+
+    scale: np.float32
+    zero_point: int
+
+
+@dataclass(frozen=True, eq=False)
+class Lookup:
+    """A function of a quantized tensor.
+
+    Attributes:
+        of: The quantized tensor.
+        table: Its values at 0 .. 255: float32, or uint8.
+        affine: Set where the table is nothing but this.
+    """
+
+    of: Tensor
+    table: NDArray
+    affine: Affine | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Quantization:
+    """clip(rint(x / scale) + zero_point, 0, 255) of a float tensor."""
+
+    of: Tensor
+    affine: Affine
+    low: int = 0
+    high: int = 255
+
+
+@dataclass(frozen=True, eq=False)
+class Reshaped:
+    """The same elements in the same order, in another shape."""
+
+    of: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Transposed:
+    """Axis i is the other's axis permutation[i]."""
+
+    of: Tensor
+    permutation: tuple[int, ...]
+
+
+def affine_table(affine: Affine) -> NDArray:
+    """float32 [256]: what each quantized value stands for."""
+    return (np.arange(256, dtype=np.float32) - np.float32(affine.zero_point)) * affine.scale
+
+
+def quantized(values: NDArray, affine: Affine, low: int = 0, high: int = 255) -> NDArray:
+    """uint8: float32 values as QuantizeLinear writes them."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        steps = np.rint(values.astype(np.float32) / affine.scale) + np.float32(affine.zero_point)
+    return np.clip(np.nan_to_num(steps, nan=0.0), low, high).astype(np.uint8)

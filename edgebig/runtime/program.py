@@ -1,0 +1,94 @@
+"""From a plan to a program: functions compiled (or taken from the cache), buffers given addresses."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from edgebig.runtime.arena import Arena, plan_arena
+from edgebig.runtime.bridge import Call, Program, Tensor
+from edgebig.runtime.bridge.program import ABSOLUTE, ARENA, FIRST_TENSOR
+from edgebig.runtime.cache import Cache
+from edgebig.runtime.codegen import generate
+from edgebig.runtime.plan import Buffer, Place, Plan, Port
+
+ALIGN = 64
+
+
+def build_program(plan: Plan, cache: Cache, title: str, tick: Callable[[], object] = lambda: None) -> Program:
+    """Compile a plan.
+
+    Args:
+        plan: The steps.
+        cache: Where compiled functions lie.
+        title: What the segment is.
+        tick: Called after each distinct function.
+
+    Returns:
+        A program for the bridge; it keeps its constants and functions alive.
+    """
+    generated = generate(plan, title)
+    module = cache.module(generated.name, generated.source)
+    compiled: dict[str, Any] = {}
+    for name in dict.fromkeys(generated.functions):
+        compiled[name] = compile_step(getattr(module, name))
+        tick()
+    constants = _Constants()
+    arena = plan_arena(plan.steps)
+    first_output = FIRST_TENSOR + len(plan.inputs)
+
+    def place(buffer: Buffer) -> tuple[int, int]:
+        if buffer.place is Place.CONSTANT:
+            return ABSOLUTE, constants.address(buffer)
+        if buffer.place is Place.ARENA:
+            return ARENA, arena.offsets[buffer]
+        return (FIRST_TENSOR if buffer.place is Place.INPUT else first_output) + buffer.index, 0
+
+    calls = tuple(
+        Call(compiled[name].address, planned.step.tasks, tuple(place(buffer) for buffer in planned.operands))
+        for planned, name in zip(plan.steps, generated.functions, strict=True)
+    )
+    keep = (constants, compiled, module)
+    return Program(_tensors(plan.inputs), _tensors(plan.outputs), _bytes(arena), calls, keep)
+
+
+def compile_step(function: Callable[..., None]) -> Any:
+    """A module-level function `f(call, task)` as a cfunc; compiled once per machine."""
+    from numba import cfunc, types
+
+    return cfunc(types.void(types.intp, types.intp), cache=True)(function)
+
+
+class _Constants:
+    """Packed weights, aligned; arrays that are equal by identity are kept once."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[Buffer, NDArray] = {}
+
+    def address(self, buffer: Buffer) -> int:
+        if buffer not in self._arrays:
+            array = buffer.array() if callable(buffer.array) else buffer.array
+            self._arrays[buffer] = aligned(np.zeros(1) if array is None else array)
+        return int(self._arrays[buffer].ctypes.data)
+
+
+def aligned(array: NDArray) -> NDArray:
+    """The array, contiguous, beginning at a multiple of 64 bytes."""
+    array = np.ascontiguousarray(array)
+    if array.ctypes.data % ALIGN == 0:
+        return array
+    room = np.empty(array.nbytes + ALIGN, np.uint8)
+    start = -room.ctypes.data % ALIGN
+    copy = room[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
+def _tensors(ports: tuple[Port, ...]) -> tuple[Tensor, ...]:
+    return tuple(Tensor(onnx.helper.np_dtype_to_tensor_dtype(port.dtype), port.shape) for port in ports)
+
+
+def _bytes(arena: Arena) -> int:
+    return max(arena.bytes, ALIGN)
