@@ -5,24 +5,23 @@ repeated in every lane. So neither keys nor values are packed, the softmax runs 
 step, and any number of keys will do. Scores of one block live on the stack and never reach memory.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from llvmlite import ir
 
-from edgebig.kernels.attention_scores import Rounding, scores_to_probabilities, to_score
-from edgebig.kernels.batched_tile import load_row, multiply, natural_lanes, pieces, transpose
+from edgebig.kernels.attention_block import Block, emit_units
+from edgebig.kernels.attention_scores import Rounding
+from edgebig.kernels.batched_tile import natural_lanes
 from edgebig.kernels.elementwise_loop import check_counts, share
-from edgebig.kernels.epilogue import Requantize, quantize, store_part
+from edgebig.kernels.epilogue import Requantize
 from edgebig.kernels.errors import KernelError
 from edgebig.kernels.float_rows import stepped
-from edgebig.kernels.vector import F32, Loop, Value, at, const, fill, load, splat, stack, store, vector_of
+from edgebig.kernels.vector import Loop, Value
 
 # Pool threads have small stacks.
 MOST_STACK = 224 * 1024
-# Keys whose values stay in the first cache while all columns of the result are computed from them.
-_KEY_BLOCK = 64
 MASKS = ("none", "keys", "full")
 
 
@@ -43,7 +42,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Attention:
-    """y = softmax(rounded(q @ k^T * product_scale) + mask) @ v * value_scale, for every head of every entry of the batch.
+    """y = softmax(q @ k^T * product_scale + mask) @ v * value_scale, for every head of every entry of the batch.
 
     Sums are in float32; those of u8 values (minus their zero points) are exact up to 257 products. Where the graph
     rounds to 8 bits in between, `product`, `masked` and `probabilities` do the same.
@@ -98,7 +97,7 @@ class Attention:
     masked: Rounding | None = None
     probabilities: Rounding | None = None
     element: str = "f32"
-    zero_points: tuple[int, int, int] = field(default=(0, 0, 0))
+    zero_points: tuple[int, int, int] = (0, 0, 0)
     value_scale: float = 1.0
     output: Requantize | None = None
     lanes: int = 0
@@ -113,7 +112,7 @@ class Attention:
             raise KernelError(f"{self.heads} heads of queries cannot share {self.key_heads} heads of keys evenly.")
         if self.lanes not in (0, 4, 8, 16):
             raise KernelError(f"lanes is {self.lanes}; give 4, 8, 16, or 0 for what suits the processor.")
-        if self._stack_bytes(16, 2) > MOST_STACK:
+        if Block(self, 16, 2).stack_bytes > MOST_STACK:
             raise KernelError(f"{self.key_rows} keys of {self.dim} columns do not fit {MOST_STACK} bytes of stack.")
 
     @property
@@ -123,9 +122,17 @@ class Attention:
 
     def build(self) -> Callable[..., Any]:
         """The jitted function `run(*addresses, task)`; y must not overlap another operand."""
-        block = _Block(self)
+        lanes = self.lanes or natural_lanes()
+        while lanes > 4 and 2 * self.query_rows <= lanes:
+            lanes //= 2
+        block = Block(self, lanes, 2 if self.query_rows > lanes else 1)
+        blocks = -(-self.query_rows // block.width)
 
         def body(b: ir.IRBuilder, *values: Value) -> None:
-            block.emit(b, dict(zip(self.operands, values[:-1], strict=True)), values[-1])
+            place = dict(zip(self.operands, values[:-1], strict=True))
+            first, last = share(b, self.batch * self.heads * blocks, self.tasks, values[-1])
+            loop = Loop(b, last, start=first)
+            emit_units(b, block, place, loop.index, first, blocks)
+            loop.end()
 
         return stepped(len(self.operands), body)

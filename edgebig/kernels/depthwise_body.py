@@ -1,4 +1,4 @@
-"""A whole depthwise convolution: patches shared among tasks, and the tiles of each."""
+"""A whole depthwise convolution: patches shared among tasks, and the strips of each."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from llvmlite import ir
 from numba import njit
 
 from edgebig.kernels.convert_rounding import to_bytes
-from edgebig.kernels.depthwise_patch import emit_patch
+from edgebig.kernels.depthwise_patch import emit_patch, opaque
 from edgebig.kernels.depthwise_plan import VECTORS, Plan
-from edgebig.kernels.depthwise_tile import Operands, emit_looped, emit_tile
+from edgebig.kernels.depthwise_tile import Operands, emit_looped_strip, emit_strip
 from edgebig.kernels.elementwise_loop import share
 from edgebig.kernels.epilogue import Requantize, clamp, store_part
 from edgebig.kernels.vector import (
@@ -120,32 +120,28 @@ def _output_offset(b: ir.IRBuilder, plan: Plan, layout: Layout, image: Value, st
 def _emit_blocks(
     b: ir.IRBuilder, plan: Plan, layout: Layout, place: Value, constants: tuple[Value, ...], chunk: Value, y: Value
 ) -> None:
-    """Emit the tiles of a patch, block after block."""
+    """Emit the strips of a patch, block after block."""
     down, across, deep = plan.patch_outputs
     strides, y_row = plan.window.strides, plan.window.output[1] * layout.y_bytes
     pixel = deep * plan.element_bytes
+    x_row = plan.patch_inputs[1] * pixel
     block = Loop(b, const(deep // plan.block))
     number = b.add(b.mul(chunk, const(deep // plan.block)), block.index)
     weights = b.add(constants[0], b.mul(number, const(layout.weight_bytes)))
     bias, multiplier = (b.add(base, b.mul(number, const(4 * plan.block))) for base in constants[1:])
     row = Loop(b, const(-(-down // plan.rows)))
     i = minimum(b, b.mul(row.index, const(plan.rows)), const(down - plan.rows))
-    column = Loop(b, const(-(-across // plan.across)))
-    j = minimum(b, b.mul(column.index, const(plan.across)), const(across - plan.across))
-    inputs = b.add(b.mul(i, const(strides[0] * plan.patch_inputs[1])), b.mul(j, const(strides[1])))
-    x = b.add(b.add(place, b.mul(inputs, const(pixel))), b.mul(block.index, const(plan.block * plan.element_bytes)))
-    outputs = b.add(b.mul(i, const(y_row)), b.mul(j, const(layout.y_bytes)))
-    target = b.add(b.add(y, outputs), b.mul(block.index, const(plan.block * layout.y_size)))
+    inside = b.add(b.mul(i, const(strides[0] * x_row)), b.mul(block.index, const(plan.block * plan.element_bytes)))
+    outputs = b.add(b.mul(i, const(y_row)), b.mul(block.index, const(plan.block * layout.y_size)))
 
     def finish(b: ir.IRBuilder, sums: list[Value], address: Value) -> None:
         _finish(b, plan, layout, sums, multiplier, address)
 
-    operands = Operands(x, weights, bias, target)
-    if plan.unrolled:
-        emit_tile(b, plan, operands, y_row, layout.y_bytes, finish)
-    else:
-        emit_looped(b, plan, operands, finish)
-    column.end()
+    operands = Operands(
+        b.add(place, inside), const(x_row), const(pixel), weights, bias, b.add(y, outputs), y_row, layout.y_bytes,
+        opaque(b, const(across)),
+    )  # fmt: skip
+    (emit_strip if plan.unrolled else emit_looped_strip)(b, plan, operands, finish)
     row.end()
     block.end()
 

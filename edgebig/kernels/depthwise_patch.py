@@ -4,7 +4,7 @@ from llvmlite import ir
 
 from edgebig.kernels.depthwise_plan import Plan
 from edgebig.kernels.elementwise_loop import powers_of_two
-from edgebig.kernels.vector import F32, I8, Loop, Value, at, const, fill, load, maximum, minimum, store, vector_of
+from edgebig.kernels.vector import F32, I8, I64, Loop, Value, at, const, fill, load, maximum, minimum, store, vector_of
 
 _MOST_BYTES = 64
 
@@ -28,9 +28,10 @@ def emit_patch(
     rows, columns = plan.patch_inputs
     deep, size = plan.patch_outputs[2], plan.element_bytes
     inside = min(deep, plan.channels)
+    column = opaque(b, column)
     left = _clamped(b, b.sub(const(0), column), columns)
     right = maximum(b, _clamped(b, b.sub(const(width), column), columns), left)
-    loop = Loop(b, const(rows))
+    loop = Loop(b, opaque(b, const(rows)))
     line = b.add(row, loop.index)
     target = b.add(place, b.mul(loop.index, const(columns * deep * size)))
     source = b.add(image, b.mul(b.add(b.mul(line, const(width)), column), const(pitch * size)))
@@ -43,6 +44,12 @@ def emit_patch(
         _pixel(b, plan, origin, to, inside, padding)
         pixel.end()
     loop.end()
+
+
+def opaque(b: ir.IRBuilder, x: Value) -> Value:
+    """The same number, but LLVM does not see that: loops over a constant would be unrolled without any gain."""
+    kind = ir.FunctionType(I64, [I64])
+    return b.asm(kind, "", "=r,0", [x], side_effect=False)
 
 
 def _clamped(b: ir.IRBuilder, x: Value, most: int) -> Value:

@@ -16,10 +16,8 @@ from edgebig.kernels.pool_window import Window
 # Bytes of a patch: it is written and then read from the level 1 cache.
 _PATCH_BYTES = 24 * 1024
 _MOST_PATCH_BYTES = 160 * 1024
-# Accumulators that live at the same time, and dot products in a tile's code.
+# Accumulators that live at the same time.
 _MOST_ACCUMULATORS = 12
-_MOST_DOTS = 256
-_MOST_ACROSS = 8
 # Vectors of accumulators for a block of channels.
 VECTORS = 2
 # Kernels with more elements than this are looped over, not unrolled.
@@ -101,16 +99,6 @@ class Plan:
         return min(allowed, key=work)
 
     @cached_property
-    def across(self) -> int:
-        """Output columns of a tile."""
-        if not self.unrolled:
-            return 1
-        width = self.window.output[1]
-        dots = len(self.uses(self.rows)) * self.window.kernel[1] * VECTORS
-        most = max(1, min(width, _MOST_ACROSS, _MOST_DOTS // dots))
-        return min(range(1, most + 1), key=lambda t: (-(-width // t) * (t + 1), -t))
-
-    @cached_property
     def patch_outputs(self) -> tuple[int, int, int]:
         """Output rows, output columns and channels of a patch.
 
@@ -118,8 +106,7 @@ class Plan:
         """
         height, width = self.window.output
         blocks = max(1, self.channels // self.block)
-        wide = [count for count in range(self.across, width + 1, self.across)] + [width]
-        across = max((w for w in wide if self._bytes(self.rows, w, self.block) <= _PATCH_BYTES), default=self.across)
+        across = max((w for w in range(1, width + 1) if self._bytes(self.rows, w, self.block) <= _PATCH_BYTES), default=1)
         high = [count for count in range(self.rows, height + 1, self.rows)] + [height]
 
         def work(candidate: tuple[int, int]) -> float:

@@ -25,6 +25,7 @@ from edgebig.kernels.vector import (
     fill,
     intrinsic_of,
     load,
+    opaque,
     splat,
     store,
     suffix,
@@ -105,9 +106,8 @@ class Tile:
         step = b.mul(loop.index, const(record))
         panel = b.add(starts.panel, b.mul(loop.index, const(self.panel_record * self.rows)))
         weights, scales = b.add(starts.weights, step), b.add(starts.scales, step)
-        if self.rows == 1:
-            for offset in range(0, record, LINE_BYTES):
-                _prefetch(b, at(b, weights, PREFETCH_BYTES + offset))
+        for offset in range(0, record, LINE_BYTES):
+            _prefetch(b, at(b, weights, PREFETCH_BYTES + offset))
         totals = block(b, panel, weights, b.add(starts.zero_points, step))
         factors = [load(b, at(b, scales, 4 * lanes * j), wide) for j in range(self.vectors)]
         following = []
@@ -182,7 +182,10 @@ def _accumulate(
     """
     layout = tile.layout
     unrolled = len(words) if tile.rows == 1 else min(len(words), LOOP_WORDS)
-    loop = Loop(b, const(words.stop), _flat(totals), start=const(words.start), step=unrolled)
+    stop = const(words.stop)
+    loop = Loop(
+        b, stop if unrolled == len(words) else opaque(b, stop), _flat(totals), start=const(words.start), step=unrolled
+    )
     weights = b.add(weights, b.mul(loop.index, const(4 * layout.lanes)))
     panel = b.add(panel, b.mul(loop.index, const(32 // layout.bits)))
     sums = _by_row(tile, loop.values)

@@ -97,6 +97,12 @@ def suffix(kind: ir.Type) -> str:
     return lanes + (names[element] if element in names else f"i{element.width}")
 
 
+def opaque(b: ir.IRBuilder, value: Value) -> Value:
+    """The same 64-bit integer, unknown to the optimiser: a loop that ends there is not unrolled."""
+    kind = ir.FunctionType(value.type, [value.type])
+    return b.call(ir.InlineAsm(kind, "", "=r,0"), [value])
+
+
 class Loop:
     """`for i in range(start, stop, step)` with values carried in registers.
 

@@ -3,6 +3,7 @@
 A folder of entries:
 
     modules/NAME_HASH.py                   a generated module; HASH covers its text and all that compiles it
+    modules/NAME_HASH.used                 empty; its date is that of the module's last use
     modules/__pycache__/NAME_HASH.*        its functions, compiled by Numba
     records/KIND/HASH.json                 a record
 
@@ -25,7 +26,7 @@ from edgebig.runtime.cache_folder import default_folder, temporary_folder, usabl
 
 LIMIT_BYTES = 1 << 30
 _DIGITS = 16  # hexadecimal digits of a hash in a file's name
-_MODULE = "module"
+_MODULE, _STAMP = "module", ".used"
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Cache:
         place = Path("modules") / f"{name}_{digest}.py"
         if read(self.folder / place) != source.encode():
             self._write(place, source.encode())
-        stamp(self.folder / place)
+        stamp((self.folder / place).with_suffix(_STAMP))  # not the module itself: older Numba goes by its date
         return import_text(self.folder / place, source)
 
     def get(self, kind: str, key: str) -> dict[str, Any] | None:
@@ -104,7 +105,7 @@ class Cache:
     def entries(self) -> tuple[Entry, ...]:
         """All entries, the last used first."""
         modules = [
-            _entry(_MODULE, [path, *(self.folder / "modules" / "__pycache__").glob(f"{path.stem}.*")])
+            _entry(_MODULE, [path, path.with_suffix(_STAMP), *(path.parent / "__pycache__").glob(f"{path.stem}.*")])
             for path in self.folder.glob("modules/*.py")
         ]
         records = [_entry(path.parent.name, [path]) for path in self.folder.glob("records/*/*.json")]
@@ -156,6 +157,6 @@ def _head(kind: str, key: str) -> dict[str, str]:
 
 def _entry(kind: str, files: Iterable[Path]) -> Entry:
     facts = {path: found for path in files if (found := facts_of(path)) is not None}
-    used = max((max(found.st_atime, found.st_mtime) for found in facts.values()), default=0.0)
+    used = max((found.st_mtime for found in facts.values()), default=0.0)
     name = next(iter(facts), Path()).stem
     return Entry(kind, name, sum(found.st_size for found in facts.values()), used, tuple(facts))

@@ -28,15 +28,19 @@ def import_text(path: Path, source: str) -> ModuleType:
     return _imported[path]
 
 
-def compile_function(function: Callable[..., None]) -> Any:
-    """Compile a module-level function `f(call, task)`, or take it from the cache beside its module's file.
+def compile_function(function: Callable[..., Any], signature: Any = None) -> Any:
+    """Compile a module-level function, or take it from the cache beside its module's file.
+
+    Args:
+        function: By default one `f(call, task)` of a segment.
+        signature: Numba's, of another kind of function.
 
     Returns:
-        A Numba cfunc `void(intp, intp)`; its `address` is what a `bridge.Call` wants.
+        A Numba cfunc; its `address` is what a `bridge.Call` wants.
     """
     from numba import cfunc, types
 
-    signature = types.void(types.intp, types.intp)
+    signature = types.void(types.intp, types.intp) if signature is None else signature
     module = Path(function.__code__.co_filename)
     if not _complete(module, function.__name__):
         remove(_files(module, function.__name__))

@@ -55,9 +55,9 @@ def remove(paths: Iterable[Path]) -> None:
 
 
 def stamp(path: Path) -> None:
-    """Note that a file is used now: in its access time, because what a file was written from goes by the other one."""
+    """Note in a file's modification time that something is used now; the file is made if it is not there."""
     with contextlib.suppress(OSError):
-        os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
+        path.touch(mode=0o600)
 
 
 def remove_unfinished(folder: Path) -> None:

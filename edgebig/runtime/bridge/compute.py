@@ -3,13 +3,13 @@
 `KERNEL`, `TENSOR` and `CALL` say where in a record which word lies; `instances` writes these records. Addresses and
 counts are 64-bit integers. Every OrtStatus goes back to onnxruntime, which turns it into an exception.
 
-Numba compiles this file once and keeps the result beside it for as long as the file is not touched. `BUILT_FROM` makes
-sure that it is touched when what it is compiled with changes (a test compares).
+Numba compiles this once and keeps the result for as long as this file is the same. `BUILT_FROM` makes sure that it
+changes when what it is compiled with does (a test compares).
 """
 
 from typing import Any
 
-from numba import cfunc, njit, types
+from numba import njit, types
 
 from edgebig.runtime.bridge.api import INVALID_ARGUMENT, SLOTS, WORD
 from edgebig.runtime.bridge.arenas import ALIGN, HUGE
@@ -31,8 +31,9 @@ from edgebig.runtime.bridge.words import (
     text_buffer,
     two_words,
 )
+from edgebig.runtime.cache_code import compile_function
 
-BUILT_FROM = ""
+BUILT_FROM = "ffc1f27f526d9287"  # of words.py
 
 # A kernel's record: where its words lie, in bytes.
 KERNEL_API, KERNEL_INPUTS, KERNEL_OUTPUTS, KERNEL_TENSORS, KERNEL_CALLS, KERNEL_CALL_COUNT = 0, 8, 16, 24, 32, 40
@@ -216,8 +217,7 @@ def _run(kernel: Any, context: Any, bases: Any) -> Any:
     return 0
 
 
-@cfunc(types.intp(types.intp, types.intp), cache=True)
-def compute(kernel: Any, context: Any) -> Any:
+def _compute(kernel: Any, context: Any) -> Any:
     """onnxruntime's KernelComputeV2: run the kernel's program once; gives a status."""
     bases = stack_words(load(kernel + KERNEL_INPUTS) + load(kernel + KERNEL_OUTPUTS) + 2)
     store(bases, 0)
@@ -237,6 +237,9 @@ def compute(kernel: Any, context: Any) -> Any:
     return status
 
 
-@cfunc(types.void(types.intp), cache=True)
-def forget(kernel: Any) -> None:
+def _forget(kernel: Any) -> None:
     """onnxruntime's KernelDestroy while the interpreter shuts down: memory is about to go anyway."""
+
+
+compute = compile_function(_compute, types.intp(types.intp, types.intp))
+forget = compile_function(_forget, types.void(types.intp))
