@@ -13,31 +13,14 @@ from llvmlite import ir
 
 from edgebig.kernels.attention_block import Block, emit_units
 from edgebig.kernels.attention_scores import Rounding
-from edgebig.kernels.batched_tile import natural_lanes
+from edgebig.kernels.batched_tile import MOST_STACK, Layout, check_lanes, fitting_lanes
 from edgebig.kernels.elementwise_loop import check_counts, share
 from edgebig.kernels.epilogue import Requantize
 from edgebig.kernels.errors import KernelError
 from edgebig.kernels.float_rows import stepped
 from edgebig.kernels.vector import Loop, Value
 
-# Pool threads have small stacks.
-MOST_STACK = 224 * 1024
 MASKS = ("none", "keys", "full")
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where the rows of an operand lie, in elements.
-
-    Attributes:
-        pitch: From a row (a query, a key) to the next one.
-        head: From a head to the next one.
-        batch: From an entry of the batch to the next one.
-    """
-
-    pitch: int
-    head: int
-    batch: int
 
 
 @dataclass(frozen=True)
@@ -110,8 +93,7 @@ class Attention:
             raise KernelError(f"mask is {self.mask!r} of {MASKS}, element {self.element!r} of 'f32', 'u8'.")
         if self.key_heads < 0 or (self.key_heads and self.heads % self.key_heads):
             raise KernelError(f"{self.heads} heads of queries cannot share {self.key_heads} heads of keys evenly.")
-        if self.lanes not in (0, 4, 8, 16):
-            raise KernelError(f"lanes is {self.lanes}; give 4, 8, 16, or 0 for what suits the processor.")
+        check_lanes(self.lanes)
         if Block(self, 16, 2).stack_bytes > MOST_STACK:
             raise KernelError(f"{self.key_rows} keys of {self.dim} columns do not fit {MOST_STACK} bytes of stack.")
 
@@ -122,10 +104,7 @@ class Attention:
 
     def build(self) -> Callable[..., Any]:
         """The jitted function `run(*addresses, task)`; y must not overlap another operand."""
-        lanes = self.lanes or natural_lanes()
-        while lanes > 4 and 2 * self.query_rows <= lanes:
-            lanes //= 2
-        block = Block(self, lanes, 2 if self.query_rows > lanes else 1)
+        block = Block(self, *fitting_lanes(self.lanes, self.query_rows))
         blocks = -(-self.query_rows // block.width)
 
         def body(b: ir.IRBuilder, *values: Value) -> None:

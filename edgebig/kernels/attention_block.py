@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from llvmlite import ir
 
 from edgebig.kernels.attention_scores import larger, rounded, scaled, softmax_columns
-from edgebig.kernels.batched_tile import load_row, multiply, pieces, transpose
+from edgebig.kernels.batched_tile import load_row, multiply, pieces, start, tile_rows, transpose
 from edgebig.kernels.epilogue import quantize, store_part
 from edgebig.kernels.vector import F32, Loop, Value, at, const, fill, load, minimum, splat, stack, store, vector_of
 
@@ -68,11 +68,6 @@ class Block:
         return min(self.width, self.spec.query_rows)
 
     @property
-    def tile_rows(self) -> int:
-        """Rows of a tile: 16 registers hold its sums, the vectors and the repeated element."""
-        return 6 if self.vectors == 2 else 12
-
-    @property
     def stack_bytes(self) -> int:
         """What the scratch buffers of a block need."""
         spec = self.spec
@@ -109,7 +104,7 @@ class Block:
         top: list[Value] = [fill(F32, self.lanes, -float("inf"))] * self.vectors
         zeros = [fill(F32, self.lanes, 0.0)] * self.vectors
         row = 4 * self.width
-        for first, height, times in pieces(self.spec.key_rows, self.tile_rows):
+        for first, height, times in pieces(self.spec.key_rows, tile_rows(self.vectors)):
             loop = Loop(b, const(times), top)
             key = b.add(b.mul(loop.index, const(height)), const(first))
             sums = multiply(
@@ -154,7 +149,7 @@ class Block:
             outer = Loop(b, const(key_times))
             key = b.add(b.mul(outer.index, const(keys)), const(first_key))
             values, weights = (b.add(base, b.mul(key, const(n))) for base, n in ((part.v, part.v_pitch), (scores, row)))
-            for first, height, times in pieces(self.spec.value_dim, self.tile_rows):
+            for first, height, times in pieces(self.spec.value_dim, tile_rows(self.vectors)):
                 inner = Loop(b, const(times))
                 column = b.add(b.mul(inner.index, const(height)), const(first))
                 target = b.add(sums, b.mul(column, const(row)))
@@ -221,19 +216,16 @@ def emit_units(
     # The last block begins earlier where it would be cut short; what it shares with the one before comes out the same.
     query = minimum(b, b.mul(index, const(block.width)), const(spec.query_rows - block.queries))
 
-    def start(base: Value, terms: Sequence[tuple[Value, int]], element: int) -> Value:
-        for number, step in terms:
-            base = b.add(base, b.mul(number, const(step * element)))
-        return base
-
-    q = start(place["q"], [(entry, spec.q.batch), (head, spec.q.head), (query, spec.q.pitch)], size)
-    k = start(place["k"], [(entry, spec.k.batch), (key_head, spec.k.head)], size)
-    v = start(place["v"], [(entry, spec.v.batch), (key_head, spec.v.head)], size)
-    y = start(place["y"], [(entry, spec.y.batch), (head, spec.y.head), (query, spec.y.pitch)], 1 if spec.output else 4)
+    q = start(b, place["q"], [(entry, spec.q.batch), (head, spec.q.head), (query, spec.q.pitch)], size)
+    k = start(b, place["k"], [(entry, spec.k.batch), (key_head, spec.k.head)], size)
+    v = start(b, place["v"], [(entry, spec.v.batch), (key_head, spec.v.head)], size)
+    y = start(
+        b, place["y"], [(entry, spec.y.batch), (head, spec.y.head), (query, spec.y.pitch)], 1 if spec.output else 4
+    )
     mask = None
     if spec.mask != "none":
         terms = [(entry, spec.mask_batch), (head, spec.mask_head)]
-        mask = start(place["mask"], [*terms, (query, spec.key_rows if spec.mask == "full" else 0)], 4)
+        mask = start(b, place["mask"], [*terms, (query, spec.key_rows if spec.mask == "full" else 0)], 4)
     if spec.element == "f32":
         block.emit(b, Part(q, k, v, y, mask, 4 * spec.k.pitch, 4 * spec.v.pitch))
         return

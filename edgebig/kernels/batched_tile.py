@@ -6,22 +6,66 @@ products of 8-bit values: the same tile serves u8 tensors, at the speed of float
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from llvmlite import ir
 
 from edgebig.kernels import cpu
+from edgebig.kernels.errors import KernelError
 from edgebig.kernels.float_unary_math import multiply_add
 from edgebig.kernels.vector import F32, I8, I32, Loop, Value, at, const, fill, load, shuffle, splat, vector_of
 
 # Products of two numbers of 8 bits and a sign that can be added in float32 without rounding: 257 * 255**2 < 2**24.
 EXACT_PRODUCTS = 256
 _UNROLL = 4
+# Pool threads have small stacks.
+MOST_STACK = 224 * 1024
 
 
-def natural_lanes() -> int:
-    """Floats in the widest vector of the processor that Numba compiles for."""
+@dataclass(frozen=True)
+class Layout:
+    """Where the rows of an operand lie, in elements.
+
+    Attributes:
+        pitch: From a row to the next one.
+        head: From a head to the next one.
+        batch: From an entry of the batch to the next one.
+    """
+
+    pitch: int
+    head: int
+    batch: int
+
+
+def check_lanes(lanes: int) -> None:
+    """Refuse a length of vectors that no processor has.
+
+    Raises:
+        KernelError: It is neither 0 (what suits the processor) nor 4, 8 or 16.
+    """
+    if lanes not in (0, 4, 8, 16):
+        raise KernelError(f"lanes is {lanes}; give 4, 8, 16, or 0 for what suits the processor.")
+
+
+def fitting_lanes(lanes: int, columns: int) -> tuple[int, int]:
+    """The length of vectors, and how many side by side, for `columns` columns; `lanes` 0 is the processor's own."""
     found = cpu.features()
-    return 16 if "fma512" in found else 8 if "fma256" in found else 4
+    lanes = lanes or (16 if "fma512" in found else 8 if "fma256" in found else 4)
+    while lanes > 4 and 2 * columns <= lanes:
+        lanes //= 2
+    return lanes, 2 if columns > lanes else 1
+
+
+def tile_rows(vectors: int) -> int:
+    """Rows of a tile: 16 registers hold its sums, the vectors and the repeated element."""
+    return 6 if vectors == 2 else 12
+
+
+def start(b: ir.IRBuilder, base: Value, terms: Sequence[tuple[Value, int]], element_bytes: int) -> Value:
+    """base + the sum of number * step, in elements."""
+    for number, step in terms:
+        base = b.add(base, b.mul(number, const(step * element_bytes)))
+    return base
 
 
 def pieces(count: int, most: int) -> list[tuple[int, int, int]]:

@@ -16,6 +16,7 @@ from edgebig.kernels.vector import F32, I8, I16, I32
 
 # Feature: the function that is compiled, and what its assembly shows where the feature is there.
 SIGNS: dict[str, tuple[str, str]] = {
+    "sse2": ("add_16xi16", r"paddw.*%[xyz]mm"),
     "avx2": ("add_16xi16", r"vpaddw.*%ymm"),
     "avx512": ("add_32xi16", r"vpaddw.*%zmm"),  # with BW, the 8 and 16 bit part
     "fma256": ("fma_8xf32", r"vfmadd.*%ymm"),

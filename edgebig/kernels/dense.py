@@ -1,32 +1,26 @@
 """Dense convolution and matrix product, with bias and requantisation: im2col panels, then register tiles.
 
-A step of the work is a block of rows (output pixels) small enough that its panel stays in a near cache; for it, block
-after block of filters is multiplied, so the weights stream through once per block of rows. Where the tensor already
-lies as the tile wants it (1x1, stride 1, bytes), there is no panel. The last tile overlaps the one before rather than
-being smaller, so `y` must not lie on `x`, and rows are cut into tiles of which none is a special case.
+Where the tensor already lies as a tile wants it (1x1, stride 1, bytes or floats) there is no panel, and tiles read the
+image itself. `dense_work` says in which order.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from llvmlite import ir
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from edgebig.kernels import dots
+from edgebig.kernels.dense_work import PANEL_BYTES, Work
 from edgebig.kernels.dots import Dot
 from edgebig.kernels.epilogue import Requantize
 from edgebig.kernels.errors import KernelError
-from edgebig.kernels.integer import Int
 from edgebig.kernels.packing import Blocks, pack_weights, pad_filters
 from edgebig.kernels.panel import Panel, Values, Window
 from edgebig.kernels.tile import Tile
-from edgebig.kernels.vector import Loop, Value, const, function_of, stack
-
-_PANEL_BYTES = 96 * 1024  # most of the panel stays in the second-level cache while the weights pass through the first
-_PANEL_LIMIT = 200 * 1024  # threads of a pool may have small stacks
+from edgebig.kernels.vector import function_of
 
 
 def output_size(size: int, kernel: int, stride: int, dilation: int, before: int, after: int) -> int:
@@ -98,8 +92,8 @@ class Conv:
             raise KernelError(f"x_zero_point is {self.x_zero_point}; activations are u8, so give 0 to 255")
         if 0 < self.x_pitch < self.channels or 0 < self.y_pitch < self.filters:
             raise KernelError(f"pixels overlap: a pitch is below the number of channels in {self}")
-        if self._pitch > _PANEL_LIMIT:
-            raise KernelError(f"a window of {self._blocks.inner} values needs {self._pitch} bytes; {_PANEL_LIMIT} fit")
+        if not self._direct and self._pitch > PANEL_BYTES:
+            raise KernelError(f"a window of {self._blocks.inner} values needs {self._pitch} bytes; {PANEL_BYTES} fit")
 
     @property
     def out_height(self) -> int:
@@ -148,7 +142,8 @@ class Conv:
         """Rows of a tile: as many as fit the registers, fewer where that wastes less on the last tile."""
         blocks, dot = self._blocks, self._dot
         most = dot.rows * dot.vectors // blocks.vectors if blocks.vectors < dot.vectors else dot.rows
-        most = max(1, min(most, 12 if dot.lanes < 16 else 28, self.rows, _PANEL_LIMIT // self._pitch))
+        fitting = most if self._direct else PANEL_BYTES // self._pitch
+        most = max(1, min(most, dot.rows * 2, self.rows, fitting))
         return min(range(1, most + 1), key=lambda rows: (-(-self.rows // rows) * (rows + 1), -rows))
 
     def constants(
@@ -206,7 +201,7 @@ class Conv:
         if not dots.runs(self._dot):
             known = ", ".join(dot.name for dot in dots.available())
             raise KernelError(f"this processor has no {self.dot}; it has {known}")
-        work = function_of(6, self._emit)
+        work = function_of(6, self.work.emit)
 
         @njit
         def run(x: int, weights: int, bias: int, multiplier: int, y: int, task: int) -> None:
@@ -215,114 +210,14 @@ class Conv:
         return run
 
     @property
-    def _tiles(self) -> int:
-        return -(-self.rows // self._tile_rows)
-
-    @property
-    def _units(self) -> int:
-        """Blocks of filters in all groups."""
-        return self.groups * self._blocks.count
-
-    def _emit(
-        self, b: ir.IRBuilder, x: Value, weights: Value, bias: Value, multiplier: Value, y: Value, task: Value
-    ) -> None:
-        """All blocks of rows of one task; tasks share the rows, or the filters where rows are few."""
-        tiles, units, part = self._tiles, self._units, Int(b, task)
-        if tiles >= min(units, 4 * self.tasks):
-            first, last = part * tiles // self.tasks, (part + 1) * tiles // self.tasks
-            unit, end = Int(b, 0), Int(b, units)
-        else:
-            first, last = Int(b, 0), Int(b, tiles)
-            unit, end = part * units // self.tasks, (part + 1) * units // self.tasks
-        at_once = min(tiles, max(1, _PANEL_BYTES // self._pitch // self._tile_rows))
-        panel = None if self._direct else Int(b, stack(b, at_once * self._tile_rows * self._pitch))
-        steps = (last - first + (at_once - 1)) // at_once
-        loop = Loop(b, steps.value)
-        step = Int(b, loop.index)
-        start, stop = (first + (step + i) * (last - first) // steps for i in (0, 1))
-        addresses = [Int(b, value) for value in (x, weights, bias, multiplier, y)]
-        self._block_of_rows(b, addresses, panel, start, stop, unit, end)
-        loop.end()
-
-    def _block_of_rows(
-        self, b: ir.IRBuilder, addresses: list[Int], panel: Int | None, start: Int, stop: Int, unit: Int, end: Int
-    ) -> None:
-        """Tiles start..stop - 1 of rows times all their blocks of filters."""
-        x, weights, bias, multiplier, y = addresses
-        blocks, values = self._blocks, self._values
-        top, bottom = self._row(start), (stop * self._tile_rows).least(self.rows)
-        loop = Loop(b, end.value, [const(-1)], start=unit.value)
-        group, block = Int(b, loop.index) // blocks.count, Int(b, loop.index) % blocks.count
-        group_x = x + group * (self.channels // self.groups * values.x_bytes)
-        if panel is None:
-            a = group_x + top * self._pitch
-        else:
-            a = panel
-            with b.if_then(group.compare("!=", Int(b, loop.values[0]))):
-                Panel(self._window, values, self._pitch).emit(b, group_x, panel, top, bottom)
-        w = weights + group * blocks.group_bytes + block * blocks.block_bytes
-        constant = (group * blocks.padded + block * blocks.width) * 4
-        to = y + (group * blocks.filters + block * blocks.width) * self._y_bytes
-        operands = (a, w, bias + constant, multiplier + constant, to)
-        if not blocks.rest:
-            self._tiles_of_rows(b, self._tile, operands, top, start, stop)
-        elif not blocks.full:
-            self._tiles_of_rows(b, self._last_tile, operands, top, start, stop)
-        else:
-            with b.if_else(block.compare("<", blocks.full)) as (full, rest):
-                with full:
-                    self._tiles_of_rows(b, self._tile, operands, top, start, stop)
-                with rest:
-                    self._tiles_of_rows(b, self._last_tile, operands, top, start, stop)
-        loop.end([group.value])
-
-    def _tiles_of_rows(
-        self, b: ir.IRBuilder, tile: Tile, operands: tuple[Int, ...], top: Int, start: Int, stop: Int
-    ) -> None:
-        """Tiles start..stop - 1 of rows times one block of filters."""
-        a, w, bias, multiplier, y = operands
-        loop = Loop(b, stop.value, start=start.value)
-        row = self._row(Int(b, loop.index))
-        a, y = a + (row - top) * self._pitch, y + row * tile.y_pitch
-        tile.emit(b, *(part.value for part in (a, w, bias, multiplier, y)))
-        loop.end()
-
-    def _row(self, tile: Int) -> Int:
-        """First row of a tile: the last one is moved up, so that it ends with the last row."""
-        return (tile * self._tile_rows).least(self.rows - self._tile_rows)
-
-    @property
-    def _values(self) -> Values:
-        dot = self._dot
-        return Values("f32" if dot.real else "i16" if dot.group == 2 else "s8" if dot.signed else "u8")
-
-    @property
-    def _y_bytes(self) -> int:
-        return 1 if isinstance(self.output, Requantize) else 4
-
-    @property
-    def _tile(self) -> Tile:
-        blocks, y_pitch = self._blocks, (self.y_pitch or self.filters) * self._y_bytes
-        return Tile(
-            blocks.dot,
-            self._tile_rows,
-            blocks.vectors,
-            blocks.width,
-            blocks.depth,
-            self._pitch,
-            y_pitch,
-            self.output,
-            self.low,
-            self.high,
+    def work(self) -> Work:
+        """The code that `build` compiles."""
+        blocks, pitch, x_pitch = self._blocks, self._pitch, self.x_pitch or self.channels
+        y_bytes = 1 if isinstance(self.output, Requantize) else 4
+        values = Values(
+            "f32" if blocks.dot.real else "i16" if blocks.dot.group == 2 else "s8" if blocks.dot.signed else "u8"
         )
-
-    @property
-    def _last_tile(self) -> Tile:
-        return replace(self._tile, vectors=self._blocks.rest_vectors, filters=self._blocks.rest)
-
-    @property
-    def _window(self) -> Window:
-        return Window(
+        window = Window(
             self.height,
             self.width,
             self.out_height,
@@ -333,8 +228,30 @@ class Conv:
             self.dilations,
             self.pads[:2],
             any(self.pads),
-            self.x_pitch or self.channels,
+            x_pitch,
             self.x_zero_point,
+        )
+        tile = Tile(
+            blocks.dot,
+            self._tile_rows,
+            blocks.vectors,
+            blocks.width,
+            blocks.depth,
+            pitch,
+            (self.y_pitch or self.filters) * y_bytes,
+            self.output,
+            self.low,
+            self.high,
+        )
+        return Work(
+            None if self._direct else Panel(window, values, pitch),
+            tile,
+            blocks,
+            self.groups,
+            self.channels // self.groups * values.x_bytes,
+            self.rows,
+            y_bytes,
+            self.tasks,
         )
 
 

@@ -162,7 +162,7 @@ def best_isa(weights: NDArray[Any], strides: tuple[int, int] = (1, 1), dilations
     if weights.dtype == np.float32:
         return next(dot.name for dot in dots.available() if dot.real)
     kernel = (int(weights.shape[2]), int(weights.shape[3]))
-    for dot in (dot for dot in dots.available() if not dot.real):
+    for dot in (dot for dot in dots.available() if not dot.real and not dot.narrow):
         window = Window((1, 1), kernel, strides, dilations, (99, 99, 99, 99))
         plan = Plan(window, dot, 1, int(weights.shape[0]), 1)
         try:

@@ -9,8 +9,9 @@ from llvmlite import ir
 from numba import njit
 
 from edgebig.kernels.convert_rounding import to_bytes
-from edgebig.kernels.depthwise_patch import emit_patch, opaque
+from edgebig.kernels.depthwise_patch import Source
 from edgebig.kernels.depthwise_plan import VECTORS, Plan
+from edgebig.kernels.depthwise_strips import Strips, emit_strips
 from edgebig.kernels.depthwise_tile import Operands, emit_looped_strip, emit_strip
 from edgebig.kernels.elementwise_loop import share
 from edgebig.kernels.epilogue import Requantize, clamp, store_part
@@ -74,9 +75,10 @@ def depthwise_run(plan: Plan, layout: Layout) -> Callable[..., Any]:
         rest, j = _split(b, rest, across)
         image, i = _split(b, rest, down)
         starts = [_start(b, number, plan, axis) for axis, number in enumerate((i, j, chunk))]
-        _emit_input(b, plan, layout, x, image, starts, place)
+        source = _source(b, plan, layout, x, image, starts)
+        strips = emit_strips(b, plan, source, place)
         target = b.add(y, _output_offset(b, plan, layout, image, starts))
-        _emit_blocks(b, plan, layout, place, (weights, bias, multiplier), chunk, target)
+        _emit_blocks(b, plan, layout, strips, (weights, bias, multiplier), chunk, target)
         item.end()
 
     kernel, memory = intrinsic_of(7, body), scratch(plan.patch_bytes)
@@ -98,17 +100,15 @@ def _start(b: ir.IRBuilder, number: Value, plan: Plan, axis: int) -> Value:
     return minimum(b, b.mul(number, const(size)), const(max(0, whole - size)))
 
 
-def _emit_input(
-    b: ir.IRBuilder, plan: Plan, layout: Layout, x: Value, image: Value, starts: list[Value], place: Value
-) -> None:
-    """Copy the patch that belongs to outputs from `starts` on."""
+def _source(b: ir.IRBuilder, plan: Plan, layout: Layout, x: Value, image: Value, starts: list[Value]) -> Source:
+    """The part of the input that belongs to outputs from `starts` on."""
     window = plan.window
     row, column = (
         b.sub(b.mul(starts[axis], const(window.strides[axis])), const(window.pads[axis])) for axis in (0, 1)
     )
     elements = b.add(b.mul(image, const(window.size[0] * window.size[1] * layout.x_pitch)), starts[2])
-    source = b.add(x, b.mul(elements, const(plan.element_bytes)))
-    emit_patch(b, plan, source, row, column, place, layout.x_pitch, layout.padding)
+    place = b.add(x, b.mul(elements, const(plan.element_bytes)))
+    return Source(place, row, column, layout.x_pitch, layout.padding)
 
 
 def _output_offset(b: ir.IRBuilder, plan: Plan, layout: Layout, image: Value, starts: list[Value]) -> Value:
@@ -118,30 +118,35 @@ def _output_offset(b: ir.IRBuilder, plan: Plan, layout: Layout, image: Value, st
 
 
 def _emit_blocks(
-    b: ir.IRBuilder, plan: Plan, layout: Layout, place: Value, constants: tuple[Value, ...], chunk: Value, y: Value
+    b: ir.IRBuilder, plan: Plan, layout: Layout, strips: Strips, constants: tuple[Value, ...], chunk: Value, y: Value
 ) -> None:
     """Emit the strips of a patch, block after block."""
-    down, across, deep = plan.patch_outputs
-    strides, y_row = plan.window.strides, plan.window.output[1] * layout.y_bytes
-    pixel = deep * plan.element_bytes
-    x_row = plan.patch_inputs[1] * pixel
+    down, _, deep = plan.patch_outputs
+    y_row = plan.window.output[1] * layout.y_bytes
     block = Loop(b, const(deep // plan.block))
     number = b.add(b.mul(chunk, const(deep // plan.block)), block.index)
     weights = b.add(constants[0], b.mul(number, const(layout.weight_bytes)))
     bias, multiplier = (b.add(base, b.mul(number, const(4 * plan.block))) for base in constants[1:])
     row = Loop(b, const(-(-down // plan.rows)))
     i = minimum(b, b.mul(row.index, const(plan.rows)), const(down - plan.rows))
-    inside = b.add(b.mul(i, const(strides[0] * x_row)), b.mul(block.index, const(plan.block * plan.element_bytes)))
-    outputs = b.add(b.mul(i, const(y_row)), b.mul(block.index, const(plan.block * layout.y_size)))
+    strip = Loop(b, const(strips.number))
+    found = strips.pick(b, strip.index)
+    outputs = b.add(b.mul(i, const(y_row)), b.mul(found.start, const(layout.y_bytes)))
+    inputs = b.add(b.mul(b.mul(i, const(plan.window.strides[0])), found.x_row),
+                   b.mul(b.mul(found.start, const(plan.window.strides[1])), found.x_pixel))  # fmt: skip
 
     def finish(b: ir.IRBuilder, sums: list[Value], address: Value) -> None:
         _finish(b, plan, layout, sums, multiplier, address)
 
     operands = Operands(
-        b.add(place, inside), const(x_row), const(pixel), weights, bias, b.add(y, outputs), y_row, layout.y_bytes,
-        opaque(b, const(across)),
+        b.add(b.add(found.x, inputs), b.mul(block.index, const(plan.block * plan.element_bytes))),
+        found.x_row, found.x_pixel, weights, bias,
+        b.add(b.add(y, outputs), b.mul(block.index, const(plan.block * layout.y_size))),
+        y_row, layout.y_bytes, found.count,
     )  # fmt: skip
-    (emit_strip if plan.unrolled else emit_looped_strip)(b, plan, operands, finish)
+    with b.if_then(b.icmp_signed(">", found.count, const(0))):
+        (emit_strip if plan.unrolled else emit_looped_strip)(b, plan, operands, finish)
+    strip.end()
     row.end()
     block.end()
 

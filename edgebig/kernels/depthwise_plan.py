@@ -16,12 +16,20 @@ from edgebig.kernels.pool_window import Window
 # Bytes of a patch: it is written and then read from the level 1 cache.
 _PATCH_BYTES = 24 * 1024
 _MOST_PATCH_BYTES = 160 * 1024
+# Inner input columns from which on rows are worth three strips; and the channels' bytes done together then: a cache line.
+_DIRECT_COLUMNS = 40
+_DIRECT_BYTES = 64
 # Accumulators that live at the same time.
 _MOST_ACCUMULATORS = 12
 # Vectors of accumulators for a block of channels.
 VECTORS = 2
 # Kernels with more elements than this are looped over, not unrolled.
 UNROLLED = 49
+
+
+def rounded(whole: int, part: int) -> float:
+    """How much more than the whole it is to cover it with parts."""
+    return -(-whole // part) * part / whole
 
 
 @dataclass(frozen=True)
@@ -99,30 +107,62 @@ class Plan:
         return min(allowed, key=work)
 
     @cached_property
-    def patch_outputs(self) -> tuple[int, int, int]:
-        """Output rows, output columns and channels of a patch.
+    def direct(self) -> bool:
+        """Whether outputs whose windows lie inside the image are computed from the image itself, not from a copy.
 
-        Narrow in channels before it is low: rows at a patch's border are read twice.
+        Each row is then cut in three strips, and beginning a strip costs a few columns; a copy costs more the fewer
+        outputs there are for an input.
         """
+        left, right = self.edges
+        inner = self.window.output[1] - left - right
+        long = inner * self.window.strides[1] >= _DIRECT_COLUMNS
+        return long and self.channels >= self.block and self._bytes(*self._direct_outputs) <= _MOST_PATCH_BYTES
+
+    @cached_property
+    def edges(self) -> tuple[int, int]:
+        """How many outputs of a row have padding in their windows, at the left and at the right."""
+        window, width = self.window, self.window.output[1]
+        left = min(width, -(-window.pads[1] // window.strides[1]))
+        inside = (window.size[1] + window.pads[1] - window.extent[1]) // window.strides[1] + 1
+        return left, width - max(left, min(width, inside))
+
+    @cached_property
+    def patch_outputs(self) -> tuple[int, int, int]:
+        """Output rows, output columns and channels of a patch."""
         height, width = self.window.output
-        blocks = max(1, self.channels // self.block)
-        across = max((w for w in range(1, width + 1) if self._bytes(self.rows, w, self.block) <= _PATCH_BYTES), default=1)
+        blocks = self._blocks
+        if self.direct:
+            return self._direct_outputs
+        most = max((w for w in range(1, width + 1) if self._bytes(self.rows, w, self.block) <= _PATCH_BYTES), default=1)
+        across = -(-width // -(-width // most))
         high = [count for count in range(self.rows, height + 1, self.rows)] + [height]
 
         def work(candidate: tuple[int, int]) -> float:
+            # Rows at a patch's border are read twice, short runs of channels are copied slowly, and what the last patch
+            # shares with the one before is done twice.
             down, deep = candidate
             items = self.batch * -(-height // down) * -(-width // across) * -(-self.channels // (deep * self.block))
             reads = ((down - 1) * self.window.strides[0] + self.window.extent[0]) / down
             idle = -(-items // self.tasks) * self.tasks / items
-            return (12 + reads * (1 + 1 / deep)) * idle * (-(-height // down) * down / height)
+            return (12 + reads * (1 + 1 / deep)) * idle * rounded(height, down) * rounded(blocks, deep)
 
         fitting = [
             (down, deep)
-            for down, deep in product(high, (1, 2, 4, 8, 16))
-            if deep <= blocks and self._bytes(down, across, deep * self.block) <= _PATCH_BYTES
+            for down, deep in product(high, range(1, max(1, min(self.channels // self.block, 16)) + 1))
+            if self._bytes(down, across, deep * self.block) <= _PATCH_BYTES
         ]
         down, deep = min(fitting, key=work, default=(min(self.rows, height), 1))
         return down, across, deep * self.block
+
+    @property
+    def _direct_outputs(self) -> tuple[int, int, int]:
+        most = min(self.channels // self.block, max(1, _DIRECT_BYTES // (self.block * self.element_bytes)))
+        deep = min(range(1, most + 1), key=lambda deep: (rounded(self._blocks, deep), -deep), default=1)
+        return self.rows, self.window.output[1], self.block * deep
+
+    @property
+    def _blocks(self) -> int:
+        return -(-self.channels // self.block)
 
     def _bytes(self, down: int, across: int, deep: int) -> int:
         height, width = self._inputs(down, across)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edgebig.kernels import cpu
 from edgebig.kernels.errors import KernelError
-from edgebig.kernels.vector import I8, I16, I32, Value, call, fill, load, shuffle, vector_of
+from edgebig.kernels.vector import I8, I16, I32, Value, call, fill, shuffle, vector_of
 
 Emit = Callable[[ir.IRBuilder, Value, Value, Value], Value]
 
@@ -69,12 +69,16 @@ class Dot:
         """Bytes of an element of packed weights in dense tiles."""
         return 2 if self.narrow else 4
 
-    def load_weights(self, b: ir.IRBuilder, address: Value) -> Value:
+    @property
+    def stored(self) -> ir.Type:
+        """The type of a vector of packed weights in dense tiles."""
+        return vector_of(I8, 2 * self.lanes) if self.narrow else vector_of(I32, self.lanes)
+
+    def widen(self, b: ir.IRBuilder, stored: Value) -> Value:
         """A vector of packed weights as `emit` takes it."""
         if not self.narrow:
-            return load(b, address, vector_of(I32, self.lanes))
-        wide = b.sext(load(b, address, vector_of(I8, 2 * self.lanes)), vector_of(I16, 2 * self.lanes))
-        return b.bitcast(wide, vector_of(I32, self.lanes))
+            return stored
+        return b.bitcast(b.sext(stored, vector_of(I16, 2 * self.lanes)), vector_of(I32, self.lanes))
 
     def exact(self, weights: NDArray[np.generic]) -> bool:
         """Whether every sum is right for these weights, whatever the activations.
@@ -132,7 +136,7 @@ def _maddubs(b: ir.IRBuilder, acc: Value, a: Value, w: Value) -> Value:
 
 
 def _madd(bits: int) -> Emit:
-    name = {256: "llvm.x86.avx2.pmadd.wd", 512: "llvm.x86.avx512.pmaddw.d.512"}[bits]
+    name = {128: "llvm.x86.sse2.pmadd.wd", 256: "llvm.x86.avx2.pmadd.wd", 512: "llvm.x86.avx512.pmaddw.d.512"}[bits]
 
     def emit(b: ir.IRBuilder, acc: Value, a: Value, w: Value) -> Value:
         return b.add(acc, call(b, name, acc.type, [_words(b, a), _words(b, w)]))
@@ -148,13 +152,13 @@ def _neon(name: str) -> Emit:
 
 
 def _plain_pairs(b: ir.IRBuilder, acc: Value, a: Value, w: Value) -> Value:
-    """LLVM makes pmaddwd or smlal of it where there is one."""
+    """LLVM makes a widening multiplication and addition of it where there is one."""
     a, w = _words(b, a), _words(b, w)
-    for first in (0, 1):
-        lanes = range(first, 2 * acc.type.count, 2)
-        product = b.mul(b.sext(shuffle(b, a, a, lanes), acc.type), b.sext(shuffle(b, w, w, lanes), acc.type))
-        acc = b.add(acc, product)
-    return acc
+    evens, odds = (
+        b.mul(*(b.sext(shuffle(b, x, x, range(first, 2 * acc.type.count, 2)), acc.type) for x in (a, w)))
+        for first in (0, 1)
+    )
+    return b.add(acc, b.add(evens, odds))
 
 
 def _plain_quads(signed: bool) -> Emit:
@@ -188,6 +192,7 @@ DOTS: tuple[Dot, ...] = (
     Dot("madd512", "avx512", lanes=16, group=2, rows=12, vectors=2, emit=_madd(512)),
     Dot("madd256_s8", "avx2", lanes=8, group=2, rows=5, vectors=2, emit=_madd(256), narrow=True),
     Dot("madd256", "avx2", lanes=8, group=2, rows=5, vectors=2, emit=_madd(256)),
+    Dot("madd128", "sse2", lanes=4, group=2, rows=5, vectors=2, emit=_madd(128)),
     Dot("generic", "", lanes=4, group=2, rows=4, vectors=2, emit=_plain_pairs),
     Dot("fma512", "fma512", lanes=16, group=1, rows=14, vectors=2, emit=_fma),
     Dot("fma256", "fma256", lanes=8, group=1, rows=6, vectors=2, emit=_fma),

@@ -8,7 +8,7 @@ from numba import njit
 
 from edgebig.kernels.elementwise_loop import share
 from edgebig.kernels.epilogue import Requantize, quantize, store_part
-from edgebig.kernels.vector import F32, Loop, Value, at, const, fill, intrinsic_of, load, shuffle, vector_of
+from edgebig.kernels.vector import F32, Loop, Value, at, const, fill, function_of, load, shuffle, vector_of
 
 LANES = 16
 
@@ -102,7 +102,7 @@ def rows_step(
 
 def stepped(operands: int, body: Callable[..., None]) -> Callable[..., Any]:
     """The jitted `run(*addresses, task)` of a body of any number of addresses."""
-    kernel = intrinsic_of(operands + 1, body)
+    kernel = function_of(operands + 1, body)
 
     @njit
     def run(*values):  # type: ignore[no-untyped-def]

@@ -177,8 +177,8 @@ class Panel:
         pixel, position = window.x_pitch * values.x_bytes, window.channels * values.panel_bytes
         rows = Loop(b, const(window.kernel[0]), [source.value, place.value])
         runs = Loop(b, const(window.kernel[1] // window.run), rows.values)
-        values.copy(b, *runs.values, window.run * window.channels)
         x, panel = (Int(b, value) for value in runs.values)
+        values.copy(b, x.value, panel.value, window.run * window.channels)
         _, panel_end = runs.end([(x + window.dilations[1] * pixel).value, (panel + window.run * position).value])
         next_row = Int(b, rows.values[0]) + window.dilations[0] * window.width * pixel
         rows.end([next_row.value, panel_end])

@@ -12,7 +12,7 @@ from llvmlite import ir
 
 from edgebig.kernels.dots import Dot
 from edgebig.kernels.epilogue import Requantize, clamp, requantize, store_part, to_float
-from edgebig.kernels.vector import F32, I32, Loop, Value, at, const, load, splat, vector_of, zeros
+from edgebig.kernels.vector import F32, I8, I32, Loop, Value, at, const, load, splat, vector_of, zeros
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,14 @@ class Tile:
 
     def emit(self, b: ir.IRBuilder, a: Value, w: Value, bias: Value, multiplier: Value, y: Value) -> None:
         """The code: addresses of the first row, the packed weights, and the block's own bias, multipliers, output."""
-        accumulators = self._multiply(b, a, w, self._first(b, bias))
+        self.finish(b, self._multiply(b, a, w, self._first(b, bias)), multiplier, y)
+
+    def finish(self, b: ir.IRBuilder, accumulators: list[Value], multiplier: Value, y: Value) -> None:
+        """Sum the phases, scale and write."""
+        while len(accumulators) > self.rows * self.vectors:
+            half = len(accumulators) // 2
+            pairs = zip(accumulators[:half], accumulators[half:], strict=True)
+            accumulators = [self._plus(b, left, right) for left, right in pairs]
         scales = [] if self.output == "s32" else self._vectors(b, multiplier, F32)
         for row in range(self.rows):
             part = accumulators[row * self.vectors : (row + 1) * self.vectors]
@@ -68,16 +75,16 @@ class Tile:
         return self._vectors(b, bias, element) * self.rows + rest
 
     def _multiply(self, b: ir.IRBuilder, a: Value, w: Value, accumulators: list[Value]) -> list[Value]:
-        """The inner loop; its counter is the address of the weights, which saves one."""
+        """The inner loop. It carries real pointers: LLVM folds their offsets into the loads, those of integers not."""
+        a, w = (b.inttoptr(address, I8.as_pointer()) for address in (a, w))
         unroll = max(self.unroll, self.phases)
-        turns, step = self.depth // unroll, unroll * self._element_bytes
-        if turns > 1:
-            loop = Loop(b, b.add(w, const(turns * step)), [a, *accumulators], start=w, step=step)
-            following = self._elements(b, loop.values[0], loop.index, loop.values[1:], unroll)
-            a, *accumulators = loop.end([b.add(loop.values[0], const(4 * unroll)), *following])
-            w = b.add(w, const(turns * step))
-        else:
-            turns = 0
+        turns = self.depth // unroll if self.depth >= 2 * unroll else 0
+        if turns:
+            loop = Loop(b, const(turns), [a, w, *accumulators])
+            a, w, *carried = loop.values
+            following = self._elements(b, a, w, carried, unroll)
+            ends = [b.gep(a, [const(4 * unroll)]), b.gep(w, [const(self._element_bytes * unroll)])]
+            a, w, *accumulators = loop.end([*ends, *following])
         accumulators = self._elements(b, a, w, accumulators, self.depth - turns * unroll)
         while len(accumulators) > self.rows * self.vectors:
             half = len(accumulators) // 2
@@ -94,16 +101,16 @@ class Tile:
 
     def _elements(self, b: ir.IRBuilder, a: Value, w: Value, accumulators: Sequence[Value], count: int) -> list[Value]:
         """`count` elements of every row, one after the other, without a loop."""
-        results = list(accumulators)
+        dot, results = self.dot, list(accumulators)
         for i in range(count):
-            first = i % self.phases * self.rows * self.vectors
-            start = at(b, w, i * self._element_bytes)
-            weights = [self.dot.load_weights(b, at(b, start, j * self._vector_bytes)) for j in range(self.vectors)]
+            first, start = i % self.phases * self.rows * self.vectors, i * self._element_bytes
+            stored = (_load(b, w, start + j * self._vector_bytes, dot.stored) for j in range(self.vectors))
+            weights = [dot.widen(b, vector) for vector in stored]
             for row in range(self.rows):
-                element = splat(b, load(b, at(b, a, row * self.a_pitch + 4 * i), I32), self.dot.lanes)
+                element = splat(b, _load(b, a, row * self.a_pitch + 4 * i, I32), dot.lanes)
                 for j, weight in enumerate(weights):
                     place = first + row * self.vectors + j
-                    results[place] = self.dot.emit(b, results[place], element, weight)
+                    results[place] = dot.emit(b, results[place], element, weight)
         return results
 
     def _plus(self, b: ir.IRBuilder, x: Value, y: Value) -> Value:
@@ -119,3 +126,10 @@ class Tile:
                 vector = clamp(b, scaled, self.low, self.high)
             done = j * self.dot.lanes
             store_part(b, vector, at(b, y, 4 * done), min(self.dot.lanes, self.filters - done), element_bytes=4)
+
+
+def _load(b: ir.IRBuilder, pointer: Value, offset: int, kind: ir.Type) -> Value:
+    """Load from `offset` bytes behind a pointer to bytes."""
+    value = b.load(b.bitcast(b.gep(pointer, [const(offset)]), kind.as_pointer()))
+    value.align = 1
+    return value

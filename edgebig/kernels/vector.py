@@ -94,7 +94,7 @@ def suffix(kind: ir.Type) -> str:
     """How LLVM spells a type in the name of an intrinsic, for instance v8i32."""
     lanes, element = (f"v{kind.count}", kind.element) if isinstance(kind, ir.VectorType) else ("", kind)
     names = {F16: "f16", F32: "f32"}
-    return lanes + (names[element] if element in names else f"i{element.width}")
+    return lanes + names.get(element, f"i{getattr(element, 'width', 0)}")
 
 
 def opaque(b: ir.IRBuilder, value: Value) -> Value:

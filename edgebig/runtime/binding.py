@@ -10,7 +10,7 @@ class RecordedBinding:
     """Takes what `onnxruntime.IOBinding` takes, and repeats it on the binding of the session that will run."""
 
     def __init__(self) -> None:
-        self.shapes: dict[str, "_Shaped"] = {}
+        self.shapes: dict[str, _Shaped] = {}
         self._inputs: dict[str, tuple[str, tuple[Any, ...]]] = {}
         self._outputs: dict[str, tuple[str, tuple[Any, ...], dict[str, Any]]] = {}
         self._natives: dict[int, tuple[Any, Any]] = {}

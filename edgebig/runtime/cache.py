@@ -3,8 +3,7 @@
 A folder of entries:
 
     modules/NAME_HASH.py                   a generated module; HASH covers its text and all that compiles it
-    modules/NAME_HASH.used                 empty; its date is that of the module's last use
-    modules/__pycache__/NAME_HASH.*        its functions, compiled by Numba
+    objects/MODULE.FUNCTION_HASH.o         a function of a module, compiled
     records/KIND/HASH.json                 a record
 
 Everything can be made again: whatever does not fit, or cannot be read, is made again.
@@ -13,20 +12,22 @@ Everything can be made again: whatever does not fit, or cannot be read, is made 
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from edgebig.runtime.cache_code import import_text
+from edgebig.runtime.cache_code import import_text, module_text
 from edgebig.runtime.cache_environment import compilers, environment
 from edgebig.runtime.cache_files import facts_of, read, remove, remove_unfinished, stamp, write_whole
 from edgebig.runtime.cache_folder import default_folder, temporary_folder, usable_folder, warn_once
+from edgebig.runtime.cache_object import Compiled, compile_object, load_object
 
 LIMIT_BYTES = 1 << 30
 _DIGITS = 16  # hexadecimal digits of a hash in a file's name
-_MODULE, _STAMP = "module", ".used"
+_MODULE, _FUNCTION = "module", "function"
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Entry:
     """One thing in the cache.
 
     Attributes:
-        kind: "module", or the kind of the record.
+        kind: "module" (with its functions), "function" (of edgebig itself), or the kind of the record.
         name: Of its file, without the suffix.
         bytes: Size of all its files.
         used: When it was last used, in seconds since 1970.
@@ -71,12 +72,32 @@ class Cache:
         Returns:
             The module; one and the same for the same name and text, in this process.
         """
-        digest = hashlib.sha256(f"{name}\n{compilers()}\n{source}".encode()).hexdigest()[:_DIGITS]
+        digest = _hash(f"{name}\n{compilers()}\n{source}")
         place = Path("modules") / f"{name}_{digest}.py"
         if read(self.folder / place) != source.encode():
             self._write(place, source.encode())
-        stamp((self.folder / place).with_suffix(_STAMP))  # not the module itself: older Numba goes by its date
+        stamp(self.folder / place)
         return import_text(self.folder / place, source)
+
+    def compile(self, function: Callable[..., Any], signature: Any = None) -> Compiled:
+        """Compile a function of a module, or take it from the cache.
+
+        Args:
+            function: A plain function at the top of a module that has a file or came from `module`.
+            signature: Numba's; by default that of `f(call, task)`, a function of a segment.
+
+        Returns:
+            Its address, which a `bridge.Call` wants; keep the whole object as long as that is in use.
+        """
+        path = self.folder / _object_place(function, signature)
+        found = load_object(path)
+        if found:
+            stamp(path)
+            return found
+        from numba import types
+
+        signature = types.void(types.intp, types.intp) if signature is None else signature
+        return compile_object(function, signature, path)
 
     def get(self, kind: str, key: str) -> dict[str, Any] | None:
         """A record put by an equal environment under this key; None where there is none that can be read."""
@@ -104,12 +125,15 @@ class Cache:
 
     def entries(self) -> tuple[Entry, ...]:
         """All entries, the last used first."""
-        modules = [
-            _entry(_MODULE, [path, path.with_suffix(_STAMP), *(path.parent / "__pycache__").glob(f"{path.stem}.*")])
-            for path in self.folder.glob("modules/*.py")
-        ]
+        objects = set(self.folder.glob("objects/*.o"))
+        modules = []
+        for path in self.folder.glob("modules/*.py"):
+            own = {found for found in objects if found.name.startswith(f"{path.stem}.")}
+            objects -= own
+            modules.append(_entry(_MODULE, [path, *own]))
+        functions = [_entry(_FUNCTION, [path]) for path in objects]
         records = [_entry(path.parent.name, [path]) for path in self.folder.glob("records/*/*.json")]
-        return tuple(sorted([*modules, *records], key=lambda entry: (-entry.used, entry.name)))
+        return tuple(sorted([*modules, *functions, *records], key=lambda entry: (-entry.used, entry.name)))
 
     def size(self) -> int:
         """Bytes of all entries."""
@@ -118,7 +142,6 @@ class Cache:
     def clear(self) -> None:
         """Remove all entries. What is in use in some process goes on working there."""
         self._remove(self.entries())
-        remove(self.folder.glob("modules/__pycache__/*"))
 
     def trim(self) -> None:
         """Remove the entries that were not used for longest, until the rest is within the limit. One always stays."""
@@ -146,9 +169,15 @@ class Cache:
             remove(entry.files)
 
 
+def _object_place(function: Callable[..., Any], signature: Any) -> Path:
+    module = sys.modules[function.__module__]
+    text = module_text(module)
+    facts = f"{function.__name__}\n{signature}\n{compilers()}\n{text}"
+    return Path("objects") / f"{Path(str(module.__file__)).stem}.{function.__name__}_{_hash(facts)}.o"
+
+
 def _record_place(kind: str, key: str) -> Path:
-    digest = hashlib.sha256(f"{kind}\n{environment()}\n{key}".encode()).hexdigest()[:_DIGITS]
-    return Path("records") / kind / f"{digest}.json"
+    return Path("records") / kind / (_hash(f"{kind}\n{environment()}\n{key}") + ".json")
 
 
 def _head(kind: str, key: str) -> dict[str, str]:
@@ -160,3 +189,7 @@ def _entry(kind: str, files: Iterable[Path]) -> Entry:
     used = max((found.st_mtime for found in facts.values()), default=0.0)
     name = next(iter(facts), Path()).stem
     return Entry(kind, name, sum(found.st_size for found in facts.values()), used, tuple(facts))
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import edgebig
+from edgebig.runtime.cache_object import target
 
 _COMPILERS = ("numba", "llvmlite")
 _RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
@@ -18,10 +19,7 @@ def compilers() -> str:
     """A digest of all that a compiled function depends on besides its source: the versions of edgebig and of what
     compiles for it, the text of its kernels, the processor as Numba sees it (NUMBA_CPU_NAME and such count).
     """
-    from numba.core.registry import cpu_target
-
-    target = cpu_target.target_context.codegen().magic_tuple()  # triple, processor, features: what Numba itself goes by
-    facts = [edgebig.__version__, platform.python_version(), *map(str, target), *map(_version, _COMPILERS)]
+    facts = [edgebig.__version__, platform.python_version(), *target(), *map(_version, _COMPILERS)]
     digest = hashlib.sha256("\n".join(facts).encode())
     for path in _sources():
         digest.update(path.name.encode() + b"\0" + path.read_bytes())

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 VARIABLE = "EDGEBIG_CACHE"
-_PARTS = ("", "modules", "modules/__pycache__", "records")
+_PARTS = ("", "modules", "objects", "records")
 
 
 class CacheWarning(UserWarning):

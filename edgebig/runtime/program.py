@@ -1,7 +1,6 @@
 """From a plan to a program: functions compiled (or taken from the cache), buffers given addresses."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import onnx
@@ -31,9 +30,9 @@ def build_program(plan: Plan, cache: Cache, title: str, tick: Callable[[], objec
     """
     generated = generate(plan, title)
     module = cache.module(generated.name, generated.source)
-    compiled: dict[str, Any] = {}
+    compiled = {}
     for name in dict.fromkeys(generated.functions):
-        compiled[name] = compile_step(getattr(module, name))
+        compiled[name] = cache.compile(getattr(module, name))
         tick()
     constants = _Constants()
     arena = plan_arena(plan.steps)
@@ -52,13 +51,6 @@ def build_program(plan: Plan, cache: Cache, title: str, tick: Callable[[], objec
     )
     keep = (constants, compiled, module)
     return Program(_tensors(plan.inputs), _tensors(plan.outputs), _bytes(arena), calls, keep)
-
-
-def compile_step(function: Callable[..., None]) -> Any:
-    """A module-level function `f(call, task)` as a cfunc; compiled once per machine."""
-    from numba import cfunc, types
-
-    return cfunc(types.void(types.intp, types.intp), cache=True)(function)
 
 
 class _Constants:

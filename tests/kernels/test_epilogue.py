@@ -44,7 +44,9 @@ def test_requantize(lanes: int, vectors: int) -> None:
 @pytest.mark.parametrize("output", RANGES)
 def test_halves_round_to_even_and_the_ends_hold(output: Requantize) -> None:
     halves = np.arange(-1040, 1040, dtype=np.float32) / 4
-    ends = np.array([np.inf, -np.inf, 3e38, -3e38, 2**31, -(2**31), 2**23 + 1, 1e-40, -0.0, np.nan] + [0] * 6, np.float32)
+    ends = np.array(
+        [np.inf, -np.inf, 3e38, -3e38, 2**31, -(2**31), 2**23 + 1, 1e-40, -0.0, np.nan] + [0] * 6, np.float32
+    )
     x = np.concatenate([halves, ends])
     y = np.zeros(x.size, np.uint8)
     for i in range(0, x.size, 16):
@@ -58,7 +60,9 @@ _CALLS = {}
 
 def _quantize_16(output, x, y):
     if output not in _CALLS:
-        work = intrinsic_of(2, lambda b, x, y: store_part(b, quantize(b, [load(b, x, vector_of(F32, 16))], output), y, 16))
+        work = intrinsic_of(
+            2, lambda b, x, y: store_part(b, quantize(b, [load(b, x, vector_of(F32, 16))], output), y, 16)
+        )
         _CALLS[output] = njit(lambda x, y: work(x, y))
     _CALLS[output](x.ctypes.data, y.ctypes.data)
 

@@ -3,8 +3,8 @@
 `KERNEL`, `TENSOR` and `CALL` say where in a record which word lies; `instances` writes these records. Addresses and
 counts are 64-bit integers. Every OrtStatus goes back to onnxruntime, which turns it into an exception.
 
-Numba compiles this once and keeps the result for as long as this file is the same. `BUILT_FROM` makes sure that it
-changes when what it is compiled with does (a test compares).
+It is compiled once and kept for as long as this file is the same. `BUILT_FROM` makes sure that it changes when what it
+is compiled with does (a test compares).
 """
 
 from typing import Any
@@ -31,7 +31,7 @@ from edgebig.runtime.bridge.words import (
     text_buffer,
     two_words,
 )
-from edgebig.runtime.cache_code import compile_function
+from edgebig.runtime.cache import Cache
 
 BUILT_FROM = "ffc1f27f526d9287"  # of words.py
 
@@ -70,7 +70,7 @@ def _append_text(buffer: Any, length: Any, text: Any) -> Any:
     return length
 
 
-@njit
+@njit(error_model="numpy")  # no exception where nothing is divided by 0
 def _append_number(buffer: Any, length: Any, number: Any) -> Any:
     """Append a number >= 0 in decimal; returns the new length."""
     power = 1
@@ -241,5 +241,6 @@ def _forget(kernel: Any) -> None:
     """onnxruntime's KernelDestroy while the interpreter shuts down: memory is about to go anyway."""
 
 
-compute = compile_function(_compute, types.intp(types.intp, types.intp))
-forget = compile_function(_forget, types.void(types.intp))
+_cache = Cache()
+compute = _cache.compile(_compute, types.intp(types.intp, types.intp))
+forget = _cache.compile(_forget, types.void(types.intp))

@@ -8,12 +8,13 @@ from edgebig.graph.edit import constant_array
 from edgebig.kernels.elementwise import Add, Multiply
 from edgebig.kernels.elementwise_float import FloatBinary
 from edgebig.kernels.epilogue import Requantize
+from edgebig.runtime.lower.attention import scaled_scores
 from edgebig.runtime.lower.broadcast import broadcast, in_order
 from edgebig.runtime.lower.builder import Builder, shape_of
-from edgebig.runtime.lower.follow import Tail, follow
+from edgebig.runtime.lower.follow import Tail, follow, only_consumer
 from edgebig.runtime.lower.parameters import affine_input, weights_of
 from edgebig.runtime.lower.refusal import Refusal
-from edgebig.runtime.lower.tensors import Affine, Lookup, Tensor
+from edgebig.runtime.lower.tensors import Affine, Lookup, Sum, Tensor
 from edgebig.runtime.plan import View
 
 KINDS = {"Add": "add", "Sub": "subtract", "Mul": "multiply", "Div": "divide"}
@@ -23,6 +24,8 @@ _FUNCTIONS = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.d
 def lower_binary(b: Builder, node: ir.Node) -> None:
     """Lower a sum, difference, product or quotient."""
     shape = shape_of(node.outputs[0])
+    if scaled_scores(b, node):
+        return
     constants = [_real_constant(value) for value in node.inputs]
     if _look_up(b, node, shape, constants):
         return
@@ -36,7 +39,7 @@ def lower_binary(b: Builder, node: ir.Node) -> None:
                 first, second = second, first
             if first[0].shape == shape:
                 b.cover(tail.nodes)
-                _integer(b, node.op_type, tail, first, second)
+                emit_integer_binary(b, node.op_type, tail, first, second)
                 return
     _float(b, node, shape, constants)
 
@@ -65,26 +68,29 @@ def _look_up(b: Builder, node: ir.Node, shape: tuple[int, ...], constants: list[
     return True
 
 
-def _integer(b: Builder, op_type: str, tail: Tail, first: tuple[Tensor, Affine], second: tuple[Tensor, Affine]) -> None:
+def emit_integer_binary(
+    b: Builder, op_type: str, tail: Tail, first: tuple[Tensor, Affine], second: tuple[Tensor, Affine]
+) -> None:
+    """Emit a sum or product of two quantized tensors; the first has the shape of the result."""
     (left, left_affine), (right, right_affine) = first, second
     a = b.view(left)
     other = _in_rank(b, right, left, a)
     spread = broadcast(left.shape, right.shape, a.order)
-    assert_affine = tail.affine
-    if assert_affine is None:
+    affine = tail.affine
+    if affine is None:
         raise Refusal("its output is not quantized")
     low, high = tail.bounds()
-    output = Requantize(assert_affine.zero_point, low, high)
+    output = Requantize(affine.zero_point, low, high)
     tasks = b.tasks(2 * a.size)
     points = {"a_zero_point": left_affine.zero_point, "b_zero_point": right_affine.zero_point}
     if op_type == "Add":
         scales = {
-            "a_scale": float(left_affine.scale / assert_affine.scale),
-            "b_scale": float(right_affine.scale / assert_affine.scale),
+            "a_scale": float(left_affine.scale / affine.scale),
+            "b_scale": float(right_affine.scale / affine.scale),
         }
         step: Add | Multiply = Add(**spread.fields, **scales, **points, output=output, tasks=tasks)
     else:
-        scale = float(left_affine.scale * right_affine.scale / assert_affine.scale)
+        scale = float(left_affine.scale * right_affine.scale / affine.scale)
         step = Multiply(**spread.fields, scale=scale, **points, output=output, tasks=tasks)
     made = b.result(tail.value, "u8", a.order)
     b.emit(step, {"a": a, "b": other, "y": made})
@@ -103,6 +109,10 @@ def _float(b: Builder, node: ir.Node, shape: tuple[int, ...], constants: list[ND
     x = b.tensor(node.inputs[main])
     if x.shape != shape:
         raise Refusal("both its inputs are repeated")
+    if node.op_type == "Add" and all(c is None for c in constants) and _added_by_next(b, node, shape):
+        value = node.outputs[0]
+        b.define(value, Tensor(value.name or "", "f32", shape, source=Sum(x, b.tensor(node.inputs[other]))))
+        return
     view = b.view(x)
     constant = constants[other]
     if constant is not None:
@@ -115,6 +125,13 @@ def _float(b: Builder, node: ir.Node, shape: tuple[int, ...], constants: list[ND
     step = FloatBinary(kind=KINDS[node.op_type], **spread.fields, swapped=swapped, tasks=b.tasks(2 * view.size))
     made = b.result(node.outputs[0], "f32", view.order)
     b.emit(step, {"a": view, "b": operand, "y": made})
+
+
+def _added_by_next(b: Builder, node: ir.Node, shape: tuple[int, ...]) -> bool:
+    """Whether a normalisation follows, which adds two tensors of the same shape by itself."""
+    following = only_consumer(b, node.outputs[0])
+    same = all(b.tensor(value).shape == shape for value in node.inputs)
+    return same and following is not None and following.op_type == "LayerNormalization"
 
 
 def _real_constant(value: ir.Value | None) -> NDArray | None:

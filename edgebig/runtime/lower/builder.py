@@ -13,10 +13,11 @@ from edgebig.graph.shapes import static_shape
 from edgebig.kernels.convert import Dequantize, Flip, Quantize
 from edgebig.kernels.convert_layout import DequantizeTranspose, QuantizeTranspose
 from edgebig.kernels.convert_transpose import Transpose
+from edgebig.kernels.elementwise_float import FloatBinary
 from edgebig.kernels.step import Step
 from edgebig.kernels.table import Table, TableToFloat
 from edgebig.runtime.lower.refusal import Refusal
-from edgebig.runtime.lower.tensors import Lookup, Quantization, Reshaped, Tensor, Transposed
+from edgebig.runtime.lower.tensors import Lookup, Quantization, Reshaped, Scores, Sum, Tensor, Transposed
 from edgebig.runtime.plan import ELEMENT_BYTES, Buffer, Element, Order, Place, PlannedStep, View, lying, natural
 
 NHWC: Order = (0, 2, 3, 1)
@@ -177,7 +178,18 @@ class Builder:
                 return self._look_up(tensor, source, order)
             case Quantization():
                 return self._quantize(tensor, source, order)
+            case Sum():
+                return self._sum(tensor, source, order)
+            case Scores():
+                raise Refusal("it needs attention scores before their softmax and product")
         raise Refusal(f"{tensor.name!r} is not computed yet")
+
+    def _sum(self, tensor: Tensor, source: Sum, order: Order | None) -> View:
+        a = self._nearest(source.a, order)
+        other = self.view(source.b, a.order)
+        made = self.new("f32", tensor.shape, a.order, tensor.name)
+        self.emit(FloatBinary(kind="add", rows=1, columns=a.size), {"a": a, "b": other, "y": made})
+        return made
 
     def _look_up(self, tensor: Tensor, source: Lookup, order: Order | None) -> View:
         x = self._nearest(source.of, order)

@@ -146,10 +146,14 @@ def _emit_float(b: Builder, tail: Tail, geometry: Geometry, x: Any, weights: NDA
     constants: Callable[[], Mapping[str, NDArray]]
     if geometry.depthwise:
         fields = {name: value for name, value in geometry.fields.items() if name not in ("groups", "filters")}
-        depthwise = FloatDepthwise(isa=dots.best(array.astype(np.float32)).name, **fields, output=output, tasks=tasks, **bounds)
+        depthwise = FloatDepthwise(
+            isa=dots.best(array.astype(np.float32)).name, **fields, output=output, tasks=tasks, **bounds
+        )
         step, constants = depthwise, lambda: depthwise.constants(array, real_bias, multiplier)
     else:
-        conv = Conv(dot=dots.best(array.astype(np.float32)).name, **geometry.fields, output=output, tasks=tasks, **bounds)
+        conv = Conv(
+            dot=dots.best(array.astype(np.float32)).name, **geometry.fields, output=output, tasks=tasks, **bounds
+        )
         step, constants = conv, lambda: conv.constants(array, real_bias, multiplier)
     b.emit(step, {"x": x, "y": made, **b.constants(constants, ("weights", "bias", "multiplier"))})
 
@@ -174,7 +178,8 @@ def without_zero_points(array: NDArray, points: NDArray) -> tuple[NDArray, NDArr
 
 def bias_steps(bias: Weights, scales: NDArray) -> NDArray:
     """int32 [channels]: a bias in units of the accumulators."""
-    if bias.scale is not None and bias.array.dtype == np.int32 and np.allclose(bias.scale, scales, rtol=1e-6, atol=0):
+    stored = bias.array.dtype == np.int32
+    if stored and (bias.scale is None or np.allclose(bias.scale, scales, rtol=1e-6, atol=0)):
         return bias.array
     steps = np.rint(bias.real().astype(np.float64) / scales.astype(np.float64))
     if np.abs(steps).max(initial=0) >= 2**30:

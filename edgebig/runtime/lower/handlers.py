@@ -4,31 +4,46 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
+from edgebig.runtime.lower.attention import lower_product, lower_softmax
 from edgebig.runtime.lower.binary import KINDS, lower_binary
 from edgebig.runtime.lower.builder import Builder
 from edgebig.runtime.lower.convolution import lower_conv
 from edgebig.runtime.lower.layout import lower_identity, lower_reshape, lower_transpose
-from edgebig.runtime.lower.matrix import lower_gemm, lower_matmul
-from edgebig.runtime.lower.pool import lower_average_pool, lower_global_average_pool, lower_max_pool
+from edgebig.runtime.lower.matrix import lower_gemm
+from edgebig.runtime.lower.normalise import lower_layer_normalization
+from edgebig.runtime.lower.pool import lower_average, lower_max_pool
+from edgebig.runtime.lower.qoperators import (
+    lower_qgemm,
+    lower_qlinear_average,
+    lower_qlinear_binary,
+    lower_qlinear_conv,
+    lower_qlinear_matmul,
+    lower_qlinear_unary,
+)
 from edgebig.runtime.lower.quantization import lower_dequantize, lower_quantize
 from edgebig.runtime.lower.unary import UNARY, lower_unary
 
 Handler = Callable[[Builder, ir.Node], None]
 
 HANDLERS: dict[str, Handler] = {
-    "AveragePool": lower_average_pool,
+    "AveragePool": lower_average,
     "Conv": lower_conv,
     "DequantizeLinear": lower_dequantize,
     "Dropout": lower_identity,
     "Flatten": lower_reshape,
     "Gemm": lower_gemm,
-    "GlobalAveragePool": lower_global_average_pool,
+    "GlobalAveragePool": lower_average,
     "Identity": lower_identity,
-    "MatMul": lower_matmul,
+    "LayerNormalization": lower_layer_normalization,
+    "LogSoftmax": lower_softmax,
+    "MatMul": lower_product,
     "MaxPool": lower_max_pool,
+    "QLinearConv": lower_qlinear_conv,
+    "QLinearMatMul": lower_qlinear_matmul,
     "QuantizeLinear": lower_quantize,
-    "ReduceMean": lower_global_average_pool,
+    "ReduceMean": lower_average,
     "Reshape": lower_reshape,
+    "Softmax": lower_softmax,
     "Squeeze": lower_reshape,
     "Transpose": lower_transpose,
     "Unsqueeze": lower_reshape,
@@ -36,17 +51,39 @@ HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(UNARY, lower_unary),
 }
 
+# Operators of the domain com.microsoft; its QuantizeLinear and DequantizeLinear are those of the standard.
+MICROSOFT: dict[str, Handler] = {
+    "DequantizeLinear": lower_dequantize,
+    "Gelu": lower_unary,
+    "QGemm": lower_qgemm,
+    "QLinearAdd": lower_qlinear_binary,
+    "QLinearAveragePool": lower_qlinear_average,
+    "QLinearGlobalAveragePool": lower_qlinear_average,
+    "QLinearLeakyRelu": lower_qlinear_unary,
+    "QLinearMul": lower_qlinear_binary,
+    "QLinearSigmoid": lower_qlinear_unary,
+    "QuantizeLinear": lower_quantize,
+    "QuickGelu": lower_unary,
+}
+
 # Operators without which a segment is not worth a node: what is left is moving and converting numbers.
-WORK = frozenset({"AveragePool", "Conv", "Gemm", "GlobalAveragePool", "MatMul", "MaxPool"})
+WORK = frozenset(
+    {
+        "AveragePool",
+        "Conv",
+        "Gemm",
+        "GlobalAveragePool",
+        "MatMul",
+        "MaxPool",
+        "QGemm",
+        "QLinearConv",
+        "QLinearMatMul",
+    }
+)
 
 
 def handler_of(node: ir.Node) -> Handler | None:
     """The function that lowers a node, if there is one."""
-    if node.domain not in ("", "ai.onnx") and node.op_type not in (
-        "QuickGelu",
-        "Gelu",
-        "QuantizeLinear",
-        "DequantizeLinear",
-    ):
-        return None
-    return HANDLERS.get(node.op_type)
+    if node.domain in ("", "ai.onnx"):
+        return HANDLERS.get(node.op_type)
+    return MICROSOFT.get(node.op_type) if node.domain == "com.microsoft" else None

@@ -14,7 +14,7 @@ from edgebig.runtime.lower.convolution import padding
 from edgebig.runtime.lower.follow import Tail, follow
 from edgebig.runtime.lower.parameters import affine_input
 from edgebig.runtime.lower.refusal import Refusal
-from edgebig.runtime.lower.tensors import Lookup, Tensor
+from edgebig.runtime.lower.tensors import Affine, Lookup, Tensor
 from edgebig.runtime.plan import Order
 
 
@@ -41,54 +41,51 @@ def lower_max_pool(b: Builder, node: ir.Node) -> None:
     b.define(value, Tensor(value.name or "", "f32", made.shape, source=source))
 
 
-def lower_average_pool(b: Builder, node: ir.Node) -> None:
-    """Lower an AveragePool."""
+def lower_average(b: Builder, node: ir.Node) -> None:
+    """Lower an AveragePool, a GlobalAveragePool, or a ReduceMean over all image axes."""
     x = b.tensor(node.inputs[0])
-    fields, order = _window(node, x.shape, shape_of(node.outputs[0]))
-    fields["count_include_pad"] = bool(node.attributes.get_int("count_include_pad", 0))
-    _average(b, node, x, fields, order)
+    fields, order = average_fields(node, x.shape, shape_of(node.outputs[0]))
+    tail = follow(b, node.outputs[0])
+    b.cover(tail.nodes)
+    quantized = affine_input(x)
+    if quantized is None:
+        emit_average(b, tail, x, None, fields, order)
+    else:
+        emit_average(b, tail, quantized[0], quantized[1], fields, order)
 
 
-def lower_global_average_pool(b: Builder, node: ir.Node) -> None:
-    """Lower a GlobalAveragePool, or a ReduceMean over all image axes."""
-    x = b.tensor(node.inputs[0])
-    rank = len(x.shape)
+def average_fields(node: ir.Node, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> tuple[dict[str, Any], Order]:
+    """The window of an averaging node, and the layout its kernel wants."""
+    if "Global" not in node.op_type and node.op_type != "ReduceMean":
+        fields, order = _window(node, x_shape, y_shape)
+        return {**fields, "count_include_pad": bool(node.attributes.get_int("count_include_pad", 0))}, order
+    rank = len(x_shape)
     if rank not in (3, 4):
         raise Refusal(f"its input has {rank} axes")
     if node.op_type == "ReduceMean" and _mean_axes(node, rank) != tuple(range(2, rank)):
         raise Refusal("it reduces other axes than those of an image")
-    height = 1 if rank == 3 else x.shape[2]
-    fields = {
-        "batch": x.shape[0],
-        "height": height,
-        "width": x.shape[-1],
-        "channels": x.shape[1],
-        "kernel": (height, x.shape[-1]),
-    }
-    _average(b, node, x, fields, (0, *range(2, rank), 1))
+    height = 1 if rank == 3 else x_shape[2]
+    sizes = {"batch": x_shape[0], "height": height, "width": x_shape[-1], "channels": x_shape[1]}
+    return {**sizes, "kernel": (height, x_shape[-1])}, (0, *range(2, rank), 1)
 
 
-def _average(b: Builder, node: ir.Node, x: Tensor, fields: dict[str, Any], order: Order) -> None:
-    tail = follow(b, node.outputs[0])
-    b.cover(tail.nodes)
-    quantized = affine_input(x)
-    tensor, scale, zero_point = (x, np.float32(1), 0) if quantized is None else (quantized[0], *_pair(quantized[1]))
-    view = b.view(tensor, order)
-    made_order = order if len(shape_of(tail.value)) == len(order) else tuple(range(len(shape_of(tail.value))))
-    made = b.result(tail.value, "u8" if tail.affine else "f32", made_order)
+def emit_average(
+    b: Builder, tail: Tail, x: Tensor, affine: Affine | None, fields: dict[str, Any], order: Order
+) -> None:
+    """Emit a mean over windows of a quantized tensor, or of a float one (no affine)."""
+    view = b.view(x, order)
+    shape = shape_of(tail.value)
+    made = b.result(tail.value, "u8" if tail.affine else "f32", order if len(shape) == len(order) else None)
+    scale = np.float32(1) if affine is None else affine.scale
     step = AveragePool(
         **fields,
         multiplier=float(scale if tail.affine is None else scale / tail.affine.scale),
-        x_zero_point=zero_point,
+        x_zero_point=0 if affine is None else affine.zero_point,
         output=_output(tail),
-        element="f32" if quantized is None else "u8",
+        element="f32" if affine is None else "u8",
         tasks=b.tasks(view.size),
     )
     b.emit(step, {"x": view, "y": made})
-
-
-def _pair(affine: Any) -> tuple[np.float32, int]:
-    return affine.scale, affine.zero_point
 
 
 def _output(tail: Tail) -> Any:

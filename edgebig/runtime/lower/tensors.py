@@ -28,7 +28,7 @@ class Tensor:
     element: Element
     shape: tuple[int, ...]
     views: list[View] = field(default_factory=list)
-    source: "Lookup | Quantization | Reshaped | Transposed | None" = None
+    source: "Lookup | Quantization | Reshaped | Transposed | Scores | Sum | None" = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,3 +89,30 @@ def quantized(values: NDArray, affine: Affine, low: int = 0, high: int = 255) ->
     with np.errstate(invalid="ignore", over="ignore"):
         steps = np.rint(values.astype(np.float32) / affine.scale) + np.float32(affine.zero_point)
     return np.clip(np.nan_to_num(steps, nan=0.0), low, high).astype(np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """softmax(a @ b * scale + mask) of attention, as far as it has come; taken up whole by the product that follows.
+
+    Attributes:
+        a: Queries [..., rows, dim].
+        b: Keys, transposed: [..., dim, columns].
+        scale: What products are multiplied with.
+        mask: What is added then.
+        softmax: Whether the softmax over the last axis is taken.
+    """
+
+    a: Tensor
+    b: Tensor
+    scale: float = 1.0
+    mask: Tensor | None = None
+    softmax: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Sum:
+    """The sum of two float tensors of the same shape, for a normalisation that adds by itself."""
+
+    a: Tensor
+    b: Tensor

@@ -87,6 +87,14 @@ def evaluate(node: ir.Node, values: NDArray) -> NDArray:
     return run(values.astype(np.float32))
 
 
+def evaluate_named(op_type: str, node: ir.Node, source: object) -> Lookup:
+    """The function of a standard operator, with a node's attributes, of what a quantized tensor stands for."""
+    if not isinstance(source, Lookup):
+        raise Refusal("its input is not quantized")
+    alone = ir.Node("", op_type, [None], list(node.attributes.values()), version=16)
+    return Lookup(source.of, evaluate(alone, source.table))
+
+
 def _session(node: ir.Node) -> Callable[[NDArray], NDArray]:
     ort = require("onnxruntime", extra="cpu", purpose="edgebig.runtime")
     proto = ir.to_proto(node)

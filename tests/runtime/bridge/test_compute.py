@@ -16,11 +16,7 @@ def test_the_file_changes_with_what_it_is_compiled_with() -> None:
 
 
 def test_the_record_has_no_holes() -> None:
-    for prefix, size in (
-        ("KERNEL_", compute.KERNEL_BYTES),
-        ("TENSOR_", compute.TENSOR_BYTES),
-        ("CALL_", compute.CALL_BYTES),
-    ):
+    for prefix in ("KERNEL_", "TENSOR_", "CALL_"):
         places = sorted(v for k, v in vars(compute).items() if k.startswith(prefix) and k != f"{prefix}BYTES")
         assert places == list(range(0, getattr(compute, f"{prefix}BYTES"), 8)), prefix
 

@@ -1,0 +1,184 @@
+"""Attention blocks: the product of queries and keys, scale, mask, softmax and the product with values in one step."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import prod
+
+import numpy as np
+import onnx_ir as ir
+
+from edgebig.graph.edit import constant_array
+from edgebig.kernels.attention import Attention, Layout
+from edgebig.kernels.epilogue import Requantize
+from edgebig.kernels.softmax import Softmax
+from edgebig.runtime.lower.builder import Builder, shape_of
+from edgebig.runtime.lower.follow import follow
+from edgebig.runtime.lower.matrix import has_constant_weights, lower_matmul
+from edgebig.runtime.lower.parameters import affine_input
+from edgebig.runtime.lower.products import emit_product
+from edgebig.runtime.lower.refusal import Refusal
+from edgebig.runtime.lower.tensors import Affine, Scores, Tensor
+from edgebig.runtime.plan import Order, View, natural
+
+
+def lower_product(b: Builder, node: ir.Node) -> None:
+    """Lower a MatMul: by constant weights, the second product of attention, or a product of two tensors."""
+    if has_constant_weights(node):
+        lower_matmul(b, node)
+        return
+    left, right = b.tensor(node.inputs[0]), b.tensor(node.inputs[1])
+    if isinstance(left.source, Scores) and left.source.softmax:
+        _attention(b, node, left.source, right)
+        return
+    value = node.outputs[0]
+    if _fits(left, right):
+        b.define(value, Tensor(value.name or "", "f32", shape_of(value), source=Scores(left, right)))
+        return
+    emit_product(b, value, left, right)
+
+
+def scaled_scores(b: Builder, node: ir.Node) -> bool:
+    """Take a scale or mask of attention scores into them; whether the node was one."""
+    left = _scores_of(b, node.inputs[0])
+    other = node.inputs[1]
+    if left is None and node.op_type in ("Add", "Mul"):
+        left, other = _scores_of(b, node.inputs[1]), node.inputs[0]
+    if left is None or left.softmax or left.mask is not None:
+        return False
+    constant = constant_array(other)
+    value = node.outputs[0]
+    if node.op_type in ("Mul", "Div") and constant is not None and constant.size == 1:
+        factor = float(constant.reshape(-1)[0])
+        scale = left.scale * factor if node.op_type == "Mul" else left.scale / factor
+        b.define(value, Tensor(value.name or "", "f32", shape_of(value), source=replace(left, scale=scale)))
+        return True
+    if node.op_type != "Add" or (constant is not None and constant.dtype != np.float32):
+        return False
+    mask = b.tensor(other)
+    if not _spreads(mask.shape, shape_of(value)):
+        return False
+    b.define(value, Tensor(value.name or "", "f32", shape_of(value), source=replace(left, mask=mask)))
+    return True
+
+
+def lower_softmax(b: Builder, node: ir.Node) -> None:
+    """Lower a Softmax or LogSoftmax over the last axis."""
+    value = node.outputs[0]
+    shape = shape_of(value)
+    axis = node.attributes.get_int("axis", -1 if (node.version or 13) >= 13 else 1)
+    if axis % len(shape) != len(shape) - 1:
+        raise Refusal("it is not over the last axis")
+    x = b.tensor(node.inputs[0])
+    if isinstance(x.source, Scores) and not x.source.softmax and node.op_type == "Softmax":
+        b.define(value, Tensor(value.name or "", "f32", shape, source=replace(x.source, softmax=True)))
+        return
+    view = b.view(x, natural(len(shape)))
+    made = b.result(value, "f32")
+    rows, columns = prod(shape[:-1]), shape[-1]
+    step = Softmax(rows, columns, log=node.op_type == "LogSoftmax", tasks=b.tasks(16 * rows * columns))
+    b.emit(step, {"x": view, "y": made})
+
+
+def _attention(b: Builder, node: ir.Node, scores: Scores, values: Tensor) -> None:
+    value = node.outputs[0]
+    shape = shape_of(value)
+    tail = follow(b, value)
+    b.cover(tail.nodes)
+    batch, heads, rows, value_dim = _four(shape)
+    dim, keys = _four(scores.b.shape)[2:]
+    quantized = [affine_input(tensor) for tensor in (scores.a, scores.b, values)]
+    integer = all(pair is not None for pair in quantized)
+    pairs: list[tuple[Tensor, Affine]] = [pair for pair in quantized if pair is not None] if integer else []
+    tensors = [pair[0] for pair in pairs] if integer else [scores.a, scores.b, values]
+    rank = len(shape)
+    q, v = _inner_last(b, tensors[0], rank - 1), _inner_last(b, tensors[2], rank - 1)
+    k = _inner_last(b, tensors[1], rank - 2)
+    order: Order = (0, 2, 1, 3) if rank == 4 else natural(rank)
+    value_scale = float(pairs[2][1].scale) if integer else 1.0
+    output = None
+    if tail.affine is not None:
+        low, high = tail.bounds()
+        output = Requantize(tail.affine.zero_point, low, high)
+        value_scale = float(np.float32(value_scale) / tail.affine.scale)
+    made = b.result(tail.value, "u8" if output else "f32", order if len(shape_of(tail.value)) == rank else None)
+    mask_fields, mask = _mask(b, scores.mask, shape[:-1] + (keys,))
+    step = Attention(
+        batch=batch,
+        heads=heads,
+        query_rows=rows,
+        key_rows=keys,
+        dim=dim,
+        value_dim=value_dim,
+        q=_layout(q, rank - 2),
+        k=_layout(k, rank - 1),
+        v=_layout(v, rank - 2),
+        y=_layout(made, rank - 2),
+        product_scale=scores.scale * (float(pairs[0][1].scale * pairs[1][1].scale) if integer else 1.0),
+        element="u8" if integer else "f32",
+        zero_points=tuple(pair[1].zero_point for pair in pairs) if integer else (0, 0, 0),  # type: ignore[arg-type]
+        value_scale=value_scale,
+        output=output,
+        tasks=b.tasks(batch * heads * rows * keys * (dim + value_dim)),
+        **mask_fields,  # type: ignore[arg-type]
+    )
+    b.emit(step, {"q": q, "k": k, "v": v, "y": made, **({} if mask is None else {"mask": mask})})
+
+
+def _mask(b: Builder, mask: Tensor | None, shape: tuple[int, ...]) -> tuple[dict[str, object], View | None]:
+    if mask is None:
+        return {}, None
+    view = b.view(mask, natural(len(mask.shape)))
+    sizes = (1,) * (4 - len(mask.shape)) + mask.shape
+    if len(shape) == 3:
+        sizes = (sizes[1], 1, *sizes[2:])
+    batch, heads, rows, keys = sizes
+    block = rows * keys
+    fields: dict[str, object] = {
+        "mask": "full" if rows > 1 or _four(shape)[2] == 1 else "keys",
+        "mask_batch": heads * block if batch > 1 else 0,
+        "mask_head": block if heads > 1 else 0,
+    }
+    return fields, view
+
+
+def _inner_last(b: Builder, tensor: Tensor, inner: int) -> View:
+    """The tensor with one axis innermost in memory; as it lies where it does already."""
+    view = b.view(tensor)
+    if view.key and view.key[-1] != inner and tensor.shape[inner] != 1:
+        rest = tuple(axis for axis in view.order if axis != inner)
+        view = b.view(tensor, (*rest, inner))
+    return view
+
+
+def _layout(view: View, row: int) -> Layout:
+    """Steps between rows, heads and entries of the batch, of a view [batch(, heads), rows and columns in some order]."""
+    steps = [0] * len(view.shape)
+    step = 1
+    for axis in reversed(view.order):
+        steps[axis] = step
+        step *= view.shape[axis]
+    return Layout(pitch=steps[row], head=steps[1] if len(steps) == 4 else 0, batch=steps[0])
+
+
+def _four(shape: Sequence[int]) -> tuple[int, int, int, int]:
+    """[batch, heads, rows, columns] of a shape that may lack heads."""
+    batch, *heads, rows, columns = shape
+    return batch, heads[0] if heads else 1, rows, columns
+
+
+def _fits(a: Tensor, b: Tensor) -> bool:
+    return len(a.shape) == len(b.shape) in (3, 4) and a.shape[:-2] == b.shape[:-2] and a.element == b.element == "f32"
+
+
+def _spreads(mask: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    padded = (1,) * (len(shape) - len(mask)) + mask
+    return (
+        len(padded) == len(shape)
+        and padded[-1] == shape[-1]
+        and all(m in (1, s) for m, s in zip(padded, shape, strict=True))
+    )
+
+
+def _scores_of(b: Builder, value: ir.Value | None) -> Scores | None:
+    tensor = b.tensors.get(value) if value is not None else None
+    return tensor.source if tensor is not None and isinstance(tensor.source, Scores) else None
