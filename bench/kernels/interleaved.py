@@ -1,7 +1,7 @@
 """Our kernels against onnxruntime's operators: both in one process, in interleaved rounds, on one thread.
 
-Ours is called from a jitted function with addresses, as a generated module calls it; onnxruntime's operator is a session
-of one node whose inputs and outputs are bound once. Answers are compared before anything is timed.
+Ours is called from a jitted function with addresses, as a generated module does; onnxruntime's operator is a session of
+one node whose inputs and outputs are bound once. Answers are compared before anything is timed.
 """
 
 import json
@@ -77,7 +77,11 @@ def bound(model: ModelProto, inputs: Mapping[str, NDArray], output: NDArray) -> 
         binding.bind_input(name, "cpu", 0, value.dtype, value.shape, value.ctypes.data)
     binding.bind_output("y", "cpu", 0, output.dtype, output.shape, output.ctypes.data)
     inner, raw = session._sess, binding._iobinding
-    return lambda: inner.run_with_iobinding(raw, None)
+
+    def run(kept: object = (inputs, output)) -> None:  # a binding keeps addresses only
+        inner.run_with_iobinding(raw, None)
+
+    return run
 
 
 def called(step: Any, operands: Sequence[NDArray]) -> Run:
@@ -102,7 +106,9 @@ def check(case: Case) -> None:
     theirs = case.answer.reshape(-1).astype(np.float64)
     allowed = case.most_steps if case.answer.dtype.kind in "iu" else 1e-5 * np.abs(theirs).max()
     if np.abs(ours - theirs).max() > allowed:
-        raise click.ClickException(f"{case.name}: answers differ by {np.abs(ours - theirs).max()}; nothing was measured.")
+        raise click.ClickException(
+            f"{case.name}: answers differ by {np.abs(ours - theirs).max()}; nothing was measured."
+        )
 
 
 def measure(case: Case, seconds: float, rounds: int = 60) -> dict[str, Any]:

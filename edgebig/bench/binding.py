@@ -1,6 +1,6 @@
 """A session on the provider asked for, and a run of it without copies: memory is bound to it once."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,13 +16,14 @@ from edgebig.graph.session import Session
 from edgebig.timing.clock import Run
 
 
-def open_session(path: Path, provider: Provider, *, threads: int) -> Session:
+def open_session(path: Path, provider: Provider, *, threads: int, opener: Callable[..., Any] | None = None) -> Session:
     """Build a session on a provider, or refuse.
 
     Args:
         path: The `.onnx` file.
         provider: Where to run it.
         threads: Threads within an operator; 0 leaves the choice to onnxruntime.
+        opener: Opens a file in place of `onnxruntime.InferenceSession`, with the same arguments.
 
     Raises:
         InvalidModelError: onnxruntime refuses the model.
@@ -30,7 +31,7 @@ def open_session(path: Path, provider: Provider, *, threads: int) -> Session:
     """
     ort = require("onnxruntime", extra=provider.extra, purpose="edgebig bench")
     check_available(provider, ort.get_available_providers(), ort.__version__)
-    session = Session(path, threads=threads, providers=(provider.full_name,))
+    session = Session(path, threads=threads, providers=(provider.full_name,), opener=opener)
     check_in_force(provider, session.inner.get_providers())
     return session
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from edgebig import __version__
 from edgebig.bench.installed_runtime import examine_runtime
 from edgebig.bench.instruction_sets import int8_advice, known_sets, present_sets
+from edgebig.bench.kernel_state import cache_problem, examine_cache, examine_kernels
 from edgebig.bench.machine import read_machine
 from edgebig.bench.packages import package_states
 from edgebig.records.doctor import DoctorRecord, InstructionSetState, PackageState, Problem, RuntimeState
@@ -16,7 +17,8 @@ _CPU = "CPUExecutionProvider"
 
 def examine() -> DoctorRecord:
     """Look at this machine and installation."""
-    packages, runtime = package_states(), examine_runtime()
+    packages, runtime, cache = package_states(), examine_runtime(), examine_cache()
+    of_cache = cache_problem(cache)
     listed, present = bool(cpu_features()), present_sets()
     return DoctorRecord(
         usable=is_usable(packages, runtime),
@@ -31,7 +33,9 @@ def examine() -> DoctorRecord:
         int8=int8_advice(),
         packages=packages,
         runtime=runtime,
-        problems=tuple(find_problems(packages, runtime)),
+        problems=(*find_problems(packages, runtime), *([of_cache] if of_cache else [])),
+        kernels=examine_kernels(),
+        cache=cache,
     )
 
 

@@ -1,4 +1,4 @@
-"""Looks at onnxruntime from inside a process of its own: `python -m edgebig.bench.probe [PROVIDER]`.
+"""Looks at onnxruntime from inside a process of its own: `python -m edgebig.bench.probe [PROVIDER|kernels]`.
 
 A provider whose libraries are missing or broken may print from C++, or take the whole process down; so each is tried
 in a child, whose last line of output is JSON.
@@ -11,15 +11,19 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+KERNELS = "kernels"
 OLDEST_OPSET, OLDEST_IR = 7, 3
 # Far above any version that exists; onnxruntime can be told to load models of unreleased versions.
 _LAST = 99
 
 
 def main() -> None:
-    """Print what was found: about onnxruntime, or about the provider named on the command line."""
+    """Print what was found: about onnxruntime, or about the provider or the kernels named on the command line."""
     ort = importlib.import_module("onnxruntime")
-    report = _try_provider(ort, sys.argv[1]) if len(sys.argv) > 1 else _describe(ort)
+    if sys.argv[1:] == [KERNELS]:
+        report = _try_kernels()
+    else:
+        report = _try_provider(ort, sys.argv[1]) if len(sys.argv) > 1 else _describe(ort)
     sys.stdout.write("\n" + json.dumps(report) + "\n")
 
 
@@ -55,6 +59,20 @@ def _try_provider(ort: Any, name: str) -> dict[str, Any]:
     return {
         "in_force": _session(ort, name, OLDEST_OPSET, OLDEST_IR).get_providers(),
         "driver": _has_nvidia_driver() if needs_nvidia else None,
+    }
+
+
+def _try_kernels() -> dict[str, Any]:
+    from numba.core.registry import cpu_target
+
+    from edgebig.kernels import cpu, dots
+    from edgebig.runtime.bridge import supported
+
+    return {
+        "reason": supported(),
+        "processor": cpu_target.target_context.codegen().magic_tuple()[1],
+        "features": sorted(cpu.features()),
+        "products": [dot.name for dot in dots.available()],
     }
 
 

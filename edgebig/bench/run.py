@@ -1,25 +1,33 @@
-"""Measure several models, interleaved in one process."""
+"""Measure several models, or one in several runtimes, interleaved in one process."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from edgebig.bench.binding import bind_run, explained, open_session
+from edgebig.bench.binding import bind_run, explained
 from edgebig.bench.candidates import Candidate, open_candidates
 from edgebig.bench.environment import EnvironmentWatch
 from edgebig.bench.inputs import Data, has_random_integers, make_feed
-from edgebig.bench.providers import Provider, providers
+from edgebig.bench.providers import providers
+from edgebig.bench.runtimes import Opened, check_provider, runtimes
 from edgebig.bench.stability import find_warnings
 from edgebig.data.feeds import Feed, check_feed
 from edgebig.dependencies import require
 from edgebig.errors import UsageError
 from edgebig.graph.load import ModelLike
 from edgebig.progress import track
-from edgebig.records.measurement import BenchOptions, BoundInput, MeasurementRecord, ModelMeasurement, Settings
+from edgebig.records.measurement import (
+    BenchOptions,
+    BoundInput,
+    Comparison,
+    MeasurementRecord,
+    ModelMeasurement,
+    Settings,
+)
 from edgebig.timing.clock import Run, monotonic
 from edgebig.timing.comparison import compare_rounds
 from edgebig.timing.rounds import measure_rounds
@@ -29,9 +37,19 @@ from edgebig.timing.warmup import LIMIT_NS, WarmUp, warm_up, warm_up_calls
 
 
 @dataclass(frozen=True)
-class _Prepared:
-    """A model that is ready to be timed. The session is kept alive by `run`."""
+class _Entry:
+    """A model in a runtime, and the entry of the same model in the first runtime (None: it is that one)."""
 
+    candidate: Candidate
+    runtime: str
+    reference: int | None
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A model that is ready to be timed."""
+
+    opened: Opened
     run: Run
     build_ns: int
     first_run_ns: int
@@ -44,7 +62,8 @@ def bench_models(
     """Measure the latency of one or more models on the same inputs, interleaved in rounds.
 
     Inputs and outputs are bound to memory once (no copies in the timing); building the session and the first run are
-    timed apart; every later model is compared with the first.
+    timed apart; every later model is compared with the first. Where several runtimes are asked for, each model is
+    measured in all of them, one after the other, and compared with itself in the first as well.
 
     Args:
         models: Paths or models in memory. All must take the same inputs.
@@ -55,13 +74,16 @@ def bench_models(
         All values measured, their statistics, and the environment.
 
     Raises:
-        UsageError: No model, an unknown provider, or dynamic axes without a size.
+        UsageError: No model, an unknown provider or runtime, a provider that a runtime does not run on, or dynamic
+            axes without a size.
         InvalidModelError: A model cannot be read or run.
         InvalidDataError: The samples, or the first model's inputs, do not fit a model.
         MissingDependencyError: onnxruntime or the provider is missing or does not load.
     """
     options = options or BenchOptions()
     provider = providers.get(options.provider)
+    for name in options.runtimes:
+        check_provider(runtimes.get(name), options.provider)
     require("onnxruntime", extra=provider.extra, purpose="edgebig bench")
     single = isinstance(models, str | Path | ir.Model)
     given: list[ModelLike] = [models] if single else list(models)  # type: ignore[list-item, arg-type]
@@ -73,14 +95,18 @@ def bench_models(
         feed, source = make_feed(specs, data, options)
         for other in candidates[1:]:
             check_feed(feed, other.specs, where=f"inputs of {candidates[0].name}, given to {other.name}")
-        prepared = [_prepare(c, feed, provider, options) for c in track(candidates, "building and warming up")]
-        with explained(" or ".join(candidate.name for candidate in candidates)):
+        entries = _entries(candidates, options.runtimes)
+        prepared = [_prepare(entry, feed, options) for entry in track(entries, "building and warming up")]
+        with explained(" or ".join(entry.candidate.name for entry in entries)):
             values = _measure(prepared, options)
-    measured = tuple(
-        _measurement(*parts, values[0], options) for parts in zip(candidates, prepared, values, strict=True)
-    )
+    measured = tuple(_measurement(i, entries, prepared, values, options) for i in range(len(entries)))
     environment = watch.environment()
     warnings = find_warnings(measured, environment, options.threads)
+    warnings += tuple(
+        f"{entry.candidate.name}: {found.opened.doubt}"
+        for entry, found in zip(entries, prepared, strict=True)
+        if found.opened.doubt is not None
+    )
     if has_random_integers(specs, data):
         warnings += ("Integer inputs hold random values. Give real ones with --data if the work depends on them.",)
     return MeasurementRecord(
@@ -88,17 +114,30 @@ def bench_models(
     )
 
 
-def _prepare(candidate: Candidate, feed: Feed, provider: Provider, options: BenchOptions) -> _Prepared:
+def _entries(candidates: Sequence[Candidate], names: Sequence[str]) -> list[_Entry]:
+    """Every model in every runtime; the name says which where there are several."""
+    if len(names) == 1:
+        return [_Entry(candidate, names[0], None) for candidate in candidates]
+    return [
+        _Entry(replace(c, name=f"{c.name} in {name}"), name, i * len(names) if j else None)
+        for i, c in enumerate(candidates)
+        for j, name in enumerate(names)
+    ]
+
+
+def _prepare(entry: _Entry, feed: Feed, options: BenchOptions) -> _Prepared:
+    shapes = {name: tuple(array.shape) for name, array in feed.items()}
     start = monotonic()
-    session = open_session(candidate.path, provider, threads=options.threads)
+    provider, runtime = providers.get(options.provider), runtimes.get(entry.runtime)
+    opened = runtime.open(entry.candidate.path, provider, options.threads, shapes)
     built = monotonic()
-    outputs = session.run(feed)
+    outputs = opened.session.run(feed)
     first = monotonic()
-    run = bind_run(session, feed, outputs)
+    run = bind_run(opened.session, feed, outputs)
     bound_ns = monotonic() - first
-    with explained(candidate.name):
+    with explained(entry.candidate.name):
         warmup = _warm_up(run, bound_ns, options)
-    return _Prepared(run, built - start, first - built, warmup)
+    return _Prepared(opened, run, built - start, first - built, warmup)
 
 
 def _warm_up(run: Run, bound_ns: int, options: BenchOptions) -> WarmUp:
@@ -122,28 +161,39 @@ def _measure(prepared: Sequence[_Prepared], options: BenchOptions) -> list[NDArr
 
 
 def _measurement(
-    candidate: Candidate, prepared: _Prepared, values: NDArray, reference: NDArray, options: BenchOptions
+    index: int,
+    entries: Sequence[_Entry],
+    prepared: Sequence[_Prepared],
+    values: Sequence[NDArray],
+    options: BenchOptions,
 ) -> ModelMeasurement:
-    rounded = np.round(values, 1)
+    entry, found, rounded = entries[index], prepared[index], np.round(values[index], 1)
+
+    def against(reference: int) -> Comparison:
+        return compare_rounds(values[reference], values[index], seed=options.seed)
+
     return ModelMeasurement(
-        name=candidate.name,
-        file=candidate.path.name,
-        sha256=candidate.sha256,
-        bytes=candidate.bytes,
-        build_ns=prepared.build_ns,
-        first_run_ns=prepared.first_run_ns,
-        warmup_runs=prepared.warmup.calls,
-        steady=prepared.warmup.steady,
-        loops=plan_turn(prepared.warmup.call_ns).loops,
+        name=entry.candidate.name,
+        runtime=entry.runtime,
+        file=entry.candidate.path.name,
+        sha256=entry.candidate.sha256,
+        bytes=entry.candidate.bytes,
+        build_ns=found.build_ns,
+        first_run_ns=found.first_run_ns,
+        warmup_runs=found.warmup.calls,
+        steady=found.warmup.steady,
+        loops=plan_turn(found.warmup.call_ns).loops,
         values=tuple(tuple(row) for row in rounded.tolist()),
         summary=summarise(rounded),
-        comparison=None if values is reference else compare_rounds(reference, values, seed=options.seed),
+        comparison=against(0) if index else None,
+        same_model=None if entry.reference is None else against(entry.reference),
+        story=found.opened.story,
     )
 
 
 def _settings(feed: Feed, source: str, options: BenchOptions) -> Settings:
     return Settings(
-        runtime="onnxruntime",
+        runtime=", ".join(runtimes.get(name).full_name for name in options.runtimes),
         provider=options.provider,
         threads=options.threads,
         inputs={name: BoundInput(dtype=str(array.dtype), shape=array.shape) for name, array in feed.items()},

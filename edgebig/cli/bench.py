@@ -1,4 +1,4 @@
-"""`edgebig bench`: latency of one or more models, interleaved."""
+"""`edgebig bench`: latency of one or more models, in one or more runtimes, interleaved."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,14 +8,16 @@ import click
 from rich.console import RenderableType
 from rich.text import Text
 
-from edgebig.cli.options import FILE, RegistryChoice, data_option, json_option
+from edgebig.cli.options import FILE, RegistryChoice, data_option, json_option, sizes_options
 from edgebig.cli.output import check_json_target, plain_table, progress, show
+from edgebig.errors import UsageError
 from edgebig.records.measurement import BenchOptions
 
 if TYPE_CHECKING:
-    from edgebig.records.measurement import MeasurementRecord, ModelMeasurement
+    from edgebig.records.measurement import Comparison, MeasurementRecord, ModelMeasurement
 
 DEFAULTS = BenchOptions()
+EDGEBIG = "edgebig"
 
 
 def _provider_names() -> tuple[str, ...]:
@@ -24,22 +26,29 @@ def _provider_names() -> tuple[str, ...]:
     return providers.names()
 
 
-def _sizes(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, int]:
-    pairs = [value.rpartition("=") for value in values]
-    for value, (name, _, size) in zip(values, pairs, strict=True):
-        if not name or not size.isdecimal() or int(size) < 1:
-            raise click.BadParameter(f"{value!r} is not of the form NAME=SIZE, e.g. height=224.", context, parameter)
-    return {name: int(size) for name, _, size in pairs}
+def _runtime_names() -> tuple[str, ...]:
+    from edgebig.bench.runtimes import runtimes
+
+    return runtimes.names()
 
 
 @click.command("bench")
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True, type=FILE)
 @data_option(required=False)
-@click.option("--batch", type=click.IntRange(min=1), help="Size of a dynamic first axis. Default: 1, or the samples'.")
-@click.option("--dim", "dims", metavar="NAME=SIZE", multiple=True, callback=_sizes, help="Size of a dynamic axis.")
+@sizes_options
 @click.option(
     "--provider", type=RegistryChoice("provider", _provider_names), default=DEFAULTS.provider, show_default=True
 )
+@click.option(
+    "--runtime",
+    "runtimes",
+    type=RegistryChoice("runtime", _runtime_names),
+    multiple=True,
+    default=DEFAULTS.runtimes,
+    show_default=True,
+    help="What runs the models; given twice, it compares each model in both.",
+)
+@click.option("--explain", is_flag=True, help="Tell what edgebig's kernels took over, and why not the rest.")
 @click.option(
     "--threads",
     type=click.IntRange(min=0),
@@ -68,6 +77,8 @@ def command(
     batch: int | None,
     dims: dict[str, int],
     provider: str,
+    runtimes: tuple[str, ...],
+    explain: bool,
     threads: int,
     rounds: int,
     seconds: float,
@@ -80,9 +91,14 @@ def command(
 
     All models get the same inputs: the first of --data, or random values. Later models are compared with the first; a
     difference is called one only where the whole 99 % interval shows it.
+
+    --runtime edgebig runs int8 and sparse models with edgebig's kernels inside onnxruntime, where these are faster.
     """
+    if explain and EDGEBIG not in runtimes:
+        raise UsageError(f"--explain tells what edgebig's kernels do; add --runtime {EDGEBIG}.")
     options = BenchOptions(
         provider=provider,
+        runtimes=runtimes,
         threads=threads,
         batch=batch,
         dims=dims,
@@ -96,10 +112,10 @@ def command(
 
     with progress(background=False):
         record = bench_models(models, data=data, options=options)
-    show(record, lambda: _render(record), json_target)
+    show(record, lambda: _render(record, explain=explain), json_target)
 
 
-def _render(record: "MeasurementRecord") -> Sequence[RenderableType]:
+def _render(record: "MeasurementRecord", *, explain: bool) -> Sequence[RenderableType]:
     settings, machine = record.settings, record.environment.machine
     inputs = ", ".join(f"{name} {bound.dtype}{list(bound.shape)}" for name, bound in settings.inputs.items())
     threads = {0: "onnxruntime's choice of threads", 1: "1 thread"}.get(settings.threads, f"{settings.threads} threads")
@@ -108,10 +124,11 @@ def _render(record: "MeasurementRecord") -> Sequence[RenderableType]:
     columns = ["model", "KB", "build ms", "1st ms", f"p50 {unit}", "p90", "p99", "runs/s"]
     times = plain_table(None, columns, [_times(m, scale) for m in record.models], right="|".join(columns[1:]))
     parts: list[RenderableType] = [Text(head), "", times]
-    if len(record.models) > 1:
-        columns = ["against the first", "speedup", "interval", "verdict"]
-        rows = [_comparison(model) for model in record.models[1:]]
-        parts += ["", plain_table(None, columns, rows, right="speedup|interval")]
+    parts += _comparisons("against the first", [(m.name, m.comparison) for m in record.models])
+    if len(record.models) > len(settings.options.runtimes):  # else that is the first anyway
+        title = f"against itself in {settings.options.runtimes[0]}"
+        parts += _comparisons(title, [(m.name, m.same_model) for m in record.models])
+    parts += _stories(record.models, explain=explain)
     if record.warnings:
         parts += ["", *(Text(f"Warning: {warning}", style="yellow") for warning in record.warnings)]
     return parts
@@ -129,8 +146,22 @@ def _rate(per_second: float) -> str:
     return f"{per_second:,.0f}" if per_second >= 1000 else f"{per_second:.4g}"
 
 
-def _comparison(model: "ModelMeasurement") -> list[str]:
-    found = model.comparison
-    if found is None:
-        return [model.name, "", "", ""]
-    return [model.name, f"{found.speedup:.3f}x", f"{found.low:.3f} to {found.high:.3f}", found.verdict]
+def _comparisons(title: str, found: Sequence[tuple[str, "Comparison | None"]]) -> list[RenderableType]:
+    rows = [
+        [name, f"{c.speedup:.3f}x", f"{c.low:.3f} to {c.high:.3f}", c.verdict] for name, c in found if c is not None
+    ]
+    if not rows:
+        return []
+    return ["", plain_table(None, [title, "speedup", "interval", "verdict"], rows, right="speedup|interval")]
+
+
+def _stories(models: Sequence["ModelMeasurement"], *, explain: bool) -> list[RenderableType]:
+    """What edgebig's runtime did: a line per model, or all of it."""
+    told = [(model.name, model.story) for model in models if model.story is not None]
+    if not told:
+        return []
+    from edgebig.runtime.explain import tell, tell_shortly
+
+    if explain:
+        return [part for name, story in told for part in ("", Text(f"{name}:\n{tell(story)}"))]
+    return ["", *(Text(f"{name}: {tell_shortly(story)}") for name, story in told)]

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("edgebig.cli.evaluate", "Score models on a task."),
     "compare": ("edgebig.cli.compare", "Compare two models' outputs on the same samples."),
     "bench": ("edgebig.cli.bench", "Measure latency, several models interleaved."),
+    "prepare": ("edgebig.cli.prepare", "Compile and measure a model's kernels ahead of time."),
     "doctor": ("edgebig.cli.doctor", "Show what is installed, and the line that mends what is not."),
 }
 

@@ -50,3 +50,21 @@ def data_option(required: bool = True) -> Callable[[F], F]:
         metavar="SAMPLES",
         help="Samples: an .npz (one array per input), an .npy, a folder of .npz (one feed each), or module:callable.",
     )
+
+
+def sizes_options(function: F) -> F:
+    """`--batch` and `--dim`: sizes of dynamic axes."""
+    function = click.option(
+        "--dim", "dims", metavar="NAME=SIZE", multiple=True, callback=_sizes, help="Size of a dynamic axis."
+    )(function)
+    return click.option(
+        "--batch", type=click.IntRange(min=1), help="Size of a dynamic first axis. Default: 1, or the samples'."
+    )(function)
+
+
+def _sizes(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, int]:
+    pairs = [value.rpartition("=") for value in values]
+    for value, (name, _, size) in zip(values, pairs, strict=True):
+        if not name or not size.isdecimal() or int(size) < 1:
+            raise click.BadParameter(f"{value!r} is not of the form NAME=SIZE, e.g. height=224.", context, parameter)
+    return {name: int(size) for name, _, size in pairs}

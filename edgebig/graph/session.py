@@ -1,7 +1,7 @@
 """Run a model in onnxruntime, from a path or from memory, with errors in plain words."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,6 +23,7 @@ class Session:
         threads: Threads within an operator; 0 leaves the choice to onnxruntime.
         optimize: Whether onnxruntime rewrites the graph (its level "all"), or runs it as written.
         providers: Execution providers, in order of preference.
+        opener: Opens a file in place of `onnxruntime.InferenceSession`, with the same arguments.
 
     Raises:
         InvalidModelError: onnxruntime refuses the model; its reason is in the message.
@@ -37,6 +38,7 @@ class Session:
         threads: int = 0,
         optimize: bool = True,
         providers: Sequence[str] = ("CPUExecutionProvider",),
+        opener: Callable[..., Any] | None = None,
     ) -> None:
         ort = require("onnxruntime", extra="cpu", purpose="running a model")
         options = ort.SessionOptions()
@@ -46,7 +48,7 @@ class Session:
         options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
         self.name = describe_source(model) if isinstance(model, ir.Model) else str(model)
         try:
-            self.inner: Any = _open(ort, model, options, list(providers))
+            self.inner: Any = _open(opener or ort.InferenceSession, model, options, list(providers))
         except OSError as e:
             raise OutputError(
                 f"{self.name}: its copy for onnxruntime cannot be written into {tempfile.gettempdir()}: "
@@ -87,14 +89,14 @@ class Session:
         self.inner = None
 
 
-def _open(ort: Any, model: ir.Model | str | Path, options: Any, providers: list[str]) -> Any:
+def _open(opener: Callable[..., Any], model: ir.Model | str | Path, options: Any, providers: list[str]) -> Any:
     if not isinstance(model, ir.Model):
-        return ort.InferenceSession(str(model), options, providers=providers)
+        return opener(str(model), options, providers=providers)
     with tempfile.TemporaryDirectory(prefix="edgebig-") as folder:
         path = Path(folder) / "model.onnx"
         # External data keep large weights out of protobuf; onnxruntime maps them, and may go on after the unlink.
         write_model(model, path, external_data=weight_bytes(model) > EXTERNAL_THRESHOLD)
-        return ort.InferenceSession(str(path), options, providers=providers)
+        return opener(str(path), options, providers=providers)
 
 
 def _first_line(error: Exception) -> str:

@@ -13,6 +13,7 @@ from llvmlite import ir
 
 from edgebig.kernels.attention_block import Block, emit_units
 from edgebig.kernels.attention_scores import Rounding
+from edgebig.kernels.attention_single import SingleQuery
 from edgebig.kernels.batched_tile import MOST_STACK, Layout, check_lanes, fitting_lanes
 from edgebig.kernels.elementwise_loop import check_counts, share
 from edgebig.kernels.epilogue import Requantize
@@ -104,7 +105,10 @@ class Attention:
 
     def build(self) -> Callable[..., Any]:
         """The jitted function `run(*addresses, task)`; y must not overlap another operand."""
-        block = Block(self, *fitting_lanes(self.lanes, self.query_rows))
+        lanes, vectors = fitting_lanes(self.lanes, self.query_rows)
+        block = Block(self, lanes, vectors)
+        if self.query_rows == 1:
+            block = SingleQuery(self, fitting_lanes(self.lanes, max(self.dim, self.value_dim))[0], 1)
         blocks = -(-self.query_rows // block.width)
 
         def body(b: ir.IRBuilder, *values: Value) -> None:

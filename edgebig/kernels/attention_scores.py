@@ -1,6 +1,6 @@
 """From sums of products to probabilities: the part of attention between its two matrix products."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from llvmlite import ir
@@ -58,7 +58,12 @@ def larger(b: ir.IRBuilder, x: Value, y: Value) -> Value:
 
 
 def softmax_columns(
-    b: ir.IRBuilder, scores: Value, rows: int, top: Sequence[Value], rounding: Rounding | None
+    b: ir.IRBuilder,
+    scores: Value,
+    rows: int,
+    top: Sequence[Value],
+    rounding: Rounding | None,
+    total: Callable[[Value], Value] = lambda sums: sums,
 ) -> list[Value]:
     """Turn scores [rows, columns], in place, into probabilities along the rows' axis, for every column.
 
@@ -68,6 +73,7 @@ def softmax_columns(
         rows: How many scores make a softmax.
         top: The largest score of each column.
         rounding: How probabilities are rounded; None leaves them unnormalised.
+        total: Makes the sum that counts of the sums of columns, for one softmax that takes several columns.
 
     Returns:
         What the results have to be multiplied with, for each vector of columns.
@@ -77,11 +83,11 @@ def softmax_columns(
     one = fill(F32, lanes, 1.0)
     loop = Loop(b, const(rows), [fill(F32, lanes, 0.0) for _ in top])
     row, totals = b.add(scores, b.mul(loop.index, const(pitch))), []
-    for place, largest, total in zip(places, top, loop.values, strict=True):
+    for place, largest, before in zip(places, top, loop.values, strict=True):
         power = exp_nonpositive(b, b.fsub(load(b, at(b, row, place), largest.type), largest))
         store(b, power, at(b, row, place))
-        totals.append(b.fadd(total, power))
-    factors = [b.fdiv(one, total) for total in loop.end(totals)]
+        totals.append(b.fadd(before, power))
+    factors = [b.fdiv(one, total(sums)) for sums in loop.end(totals)]
     if rounding is None:
         return factors
     loop = Loop(b, const(rows))

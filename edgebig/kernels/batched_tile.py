@@ -178,7 +178,7 @@ def transpose(
             load_row(b, at(b, address, (first + r) * pitch_bytes), count if r < height else 0, lanes, zero_point)
             for r in range(lanes)
         ]
-        for c, vector in enumerate(_transposed(b, vectors)[:count]):
+        for c, vector in enumerate(square_transposed(b, vectors)[:count]):
             put(b.add(column, const(c)), first, height, vector)
 
     full = columns // lanes * lanes
@@ -191,9 +191,18 @@ def transpose(
             block(first, const(full), columns % lanes)
 
 
-def _transposed(b: ir.IRBuilder, vectors: Sequence[Value]) -> list[Value]:
-    """Swap rows and lanes of a square: one round of exchanges for each bit of the index."""
-    rows, lanes, bit = list(vectors), range(len(vectors)), 1
+def square_transposed(b: ir.IRBuilder, vectors: Sequence[Value]) -> list[Value]:
+    """Swap rows and lanes of a square: squares of 4 x 4 within 128 bits first, then those squares among each other.
+
+    Either step is one shuffle instruction per vector with AVX.
+    """
+    rows, lanes = [], range(len(vectors))
+    for first in lanes[::4]:
+        x, y, z, w = vectors[first : first + 4]
+        for half in (0, 1):
+            left, right = _zip_halves(b, x, y, 1, half), _zip_halves(b, z, w, 1, half)
+            rows += [_zip_halves(b, left, right, 2, odd) for odd in (0, 1)]
+    bit = 4
     while bit < len(rows):
         for upper in (r for r in lanes if not r & bit):
             x, y = rows[upper], rows[upper | bit]
@@ -201,3 +210,12 @@ def _transposed(b: ir.IRBuilder, vectors: Sequence[Value]) -> list[Value]:
             rows[upper | bit] = shuffle(b, x, y, [len(rows) + lane if lane & bit else lane | bit for lane in lanes])
         bit *= 2
     return rows
+
+
+def _zip_halves(b: ir.IRBuilder, x: Value, y: Value, run: int, odd: int) -> Value:
+    """Of every four lanes the first (or second) two of x and of y, in alternating runs of 1 or 2."""
+    count = x.type.count
+    taken = [2 * odd, count + 2 * odd, 2 * odd + 1, count + 2 * odd + 1]
+    if run == 2:
+        taken = [2 * odd, 2 * odd + 1, count + 2 * odd, count + 2 * odd + 1]
+    return shuffle(b, x, y, [chunk + lane for chunk in range(0, count, 4) for lane in taken])

@@ -104,7 +104,7 @@ class Dequantize:
 
 @dataclass(frozen=True)
 class Requant:
-    """u8 -> u8 of another scale: dequantized and quantized again, bit-exact with the two operators after one another."""
+    """u8 -> u8 of another scale: dequantized and quantized again, bit-exact with the two operators."""
 
     size: int
     x_scale: float

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from llvmlite import ir
 
 from edgebig.kernels.convert import Dequantize, Quantize, check_range, check_scale, dequantized, quantized
+from edgebig.kernels.convert_narrow import MOST_CHANNELS, gathered, scattered
 from edgebig.kernels.convert_plane import Plane, emit_plane, plain_load, plain_store
 from edgebig.kernels.elementwise_loop import check_counts, runner, share
 from edgebig.kernels.vector import F32, I8, Loop, Value, const, load, store, vector_of
@@ -14,9 +15,7 @@ from edgebig.kernels.vector import F32, I8, Loop, Value, const, load, store, vec
 _SIDE = 16
 
 
-def _over_images(
-    plane: Plane, batch: int, tasks: int, emit: Callable[..., None]
-) -> Callable[..., Any]:
+def _over_images(plane: Plane, batch: int, tasks: int, emit: Callable[..., None]) -> Callable[..., Any]:
     """A step that does `emit(builder, plane, x, y, first block, last block)` for every image."""
     x_image, y_image = plane.rows * plane.columns * plane.x_bytes, plane.rows * plane.columns * plane.y_bytes
 
@@ -61,6 +60,9 @@ class QuantizeTranspose:
         def read(b: ir.IRBuilder, address: Value, lanes: int) -> Value:
             return quantized(b, load(b, address, vector_of(F32, lanes)), *numbers)
 
+        if self.channels <= MOST_CHANNELS:
+            return gathered(self.batch, self.channels, pixels, self.tasks, read)
+
         def emit(b: ir.IRBuilder, plane: Plane, x: Value, y: Value, first: Value, last: Value) -> None:
             emit_plane(b, plane, x, y, read, plain_store, first, last)
 
@@ -95,6 +97,9 @@ class DequantizeTranspose:
 
         def write(b: ir.IRBuilder, vector: Value, address: Value) -> None:
             store(b, dequantized(b, vector, self.scale, self.zero_point), address)
+
+        if self.channels <= MOST_CHANNELS:
+            return scattered(self.batch, self.channels, pixels, self.tasks, write)
 
         def emit(b: ir.IRBuilder, plane: Plane, x: Value, y: Value, first: Value, last: Value) -> None:
             emit_plane(b, plane, x, y, plain_load(I8), write, first, last)

@@ -15,6 +15,8 @@ from edgebig.kernels.vector import Loop, Value, at, const, load, minimum, shuffl
 
 # Bytes of an element: elements along a block's side. 16 bytes are an SSE vector, 32 an AVX one.
 SIDES = {1: 16, 2: 8, 4: 8, 8: 4}
+# Blocks side by side that are done before those below them: rows of x are read in runs that the processor can foresee.
+_RUN = 8
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,14 @@ Store = Callable[[ir.IRBuilder, Value, Value], None]
 def emit_plane(
     b: ir.IRBuilder, plane: Plane, x: Value, y: Value, read: Load, write: Store, first: Value, last: Value
 ) -> None:
-    """Emit the transposition of the plane's columns of blocks `first` to `last`; these write whole rows of y in turn."""
+    """Emit the transposition of the plane's columns of blocks `first` to `last`; each writes whole rows of y."""
     down, across = plane.block
-    outer = Loop(b, last, start=first)
-    column = minimum(b, b.mul(outer.index, const(across)), const(plane.columns - across))
-    inner = Loop(b, const(plane.blocks[0]))
-    row = minimum(b, b.mul(inner.index, const(down)), const(plane.rows - down))
+    run = Loop(b, last, start=first, step=_RUN)
+    stop = minimum(b, b.add(run.index, const(_RUN)), last)
+    outer = Loop(b, const(plane.blocks[0]))
+    row = minimum(b, b.mul(outer.index, const(down)), const(plane.rows - down))
+    inner = Loop(b, stop, start=run.index)
+    column = minimum(b, b.mul(inner.index, const(across)), const(plane.columns - across))
     source = b.add(x, b.add(b.mul(row, const(plane.x_pitch)), b.mul(column, const(plane.x_bytes))))
     target = b.add(y, b.add(b.mul(column, const(plane.y_pitch)), b.mul(row, const(plane.y_bytes))))
     rows = [read(b, at(b, source, i * plane.x_pitch), across) for i in range(down)]
@@ -70,6 +74,7 @@ def emit_plane(
         write(b, vector, at(b, target, i * plane.y_pitch))
     inner.end()
     outer.end()
+    run.end()
 
 
 def transposed(b: ir.IRBuilder, rows: list[Value]) -> list[Value]:
@@ -83,7 +88,9 @@ def transposed(b: ir.IRBuilder, rows: list[Value]) -> list[Value]:
     columns = rows
     while len(columns) > across:
         lanes = 2 * columns[0].type.count
-        columns = [shuffle(b, left, right, range(lanes)) for left, right in zip(columns[::2], columns[1::2], strict=True)]
+        columns = [
+            shuffle(b, left, right, range(lanes)) for left, right in zip(columns[::2], columns[1::2], strict=True)
+        ]
     return columns
 
 

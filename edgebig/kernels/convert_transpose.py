@@ -118,7 +118,14 @@ class Transpose:
         y_of = dict(zip(order, _strides([shape[axis] for axis in order], self.bytes), strict=True))
         element = ir.IntType(8 * self.bytes)
         plane = Plane(
-            shape[outer], shape[inner], x_strides[outer], y_of[inner], element, SIDES[self.bytes], self.bytes, self.bytes
+            shape[outer],
+            shape[inner],
+            x_strides[outer],
+            y_of[inner],
+            element,
+            SIDES[self.bytes],
+            self.bytes,
+            self.bytes,
         )
         rest = [axis for axis in order if axis not in (inner, outer)]
         sizes, planes = [shape[axis] for axis in rest], prod(shape[axis] for axis in rest)
@@ -149,7 +156,9 @@ def merged(shape: Sequence[int], order: Sequence[int]) -> tuple[tuple[int, ...],
     if not groups:
         return (1,), (0,)
     ranked = sorted(groups)
-    return tuple(prod(shape[axis] for axis in group) for group in ranked), tuple(ranked.index(group) for group in groups)
+    return tuple(prod(shape[axis] for axis in group) for group in ranked), tuple(
+        ranked.index(group) for group in groups
+    )
 
 
 def _strides(shape: Sequence[int], bytes_: int) -> list[int]:

@@ -16,6 +16,7 @@ from edgebig.kernels.epilogue import Requantize
 from edgebig.kernels.errors import KernelError
 from edgebig.kernels.pool_window import Window, check_image
 
+_ANY_BYTE = Requantize()
 _NO_LIMITS = (-float("inf"), float("inf"))
 
 
@@ -45,7 +46,7 @@ class Depthwise:
     dilations: tuple[int, int] = (1, 1)
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
     x_zero_point: int = 0
-    output: Requantize | Literal["f32"] = Requantize()
+    output: Requantize | Literal["f32"] = _ANY_BYTE
     low: float = -float("inf")
     high: float = float("inf")
     x_pitch: int = 0

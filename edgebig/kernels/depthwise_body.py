@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba import njit
 
 from edgebig.kernels.convert_rounding import to_bytes
-from edgebig.kernels.depthwise_patch import Source
+from edgebig.kernels.depthwise_patch import Source, emit_blank
 from edgebig.kernels.depthwise_plan import VECTORS, Plan
 from edgebig.kernels.depthwise_strips import Strips, emit_strips
 from edgebig.kernels.depthwise_tile import Operands, emit_looped_strip, emit_strip
@@ -23,7 +23,6 @@ from edgebig.kernels.vector import (
     const,
     intrinsic_of,
     load,
-
     minimum,
     scratch,
     shuffle,
@@ -70,6 +69,7 @@ def depthwise_run(plan: Plan, layout: Layout) -> Callable[..., Any]:
         x, weights, bias, multiplier, y, place, task = values
         down, across, deep = plan.patches
         first, last = share(b, plan.batch * down * across * deep, plan.tasks, task)
+        emit_blank(b, plan, place, layout.padding)
         item = Loop(b, last, start=first)
         rest, chunk = _split(b, item.index, deep)
         rest, j = _split(b, rest, across)
@@ -81,7 +81,7 @@ def depthwise_run(plan: Plan, layout: Layout) -> Callable[..., Any]:
         _emit_blocks(b, plan, layout, strips, (weights, bias, multiplier), chunk, target)
         item.end()
 
-    kernel, memory = intrinsic_of(7, body), scratch(plan.patch_bytes)
+    kernel, memory = intrinsic_of(7, body), scratch(plan.patch_bytes + plan.patch_outputs[2] * plan.element_bytes)
 
     @njit
     def run(x, weights, bias, multiplier, y, task):  # type: ignore[no-untyped-def]
@@ -103,12 +103,10 @@ def _start(b: ir.IRBuilder, number: Value, plan: Plan, axis: int) -> Value:
 def _source(b: ir.IRBuilder, plan: Plan, layout: Layout, x: Value, image: Value, starts: list[Value]) -> Source:
     """The part of the input that belongs to outputs from `starts` on."""
     window = plan.window
-    row, column = (
-        b.sub(b.mul(starts[axis], const(window.strides[axis])), const(window.pads[axis])) for axis in (0, 1)
-    )
+    row, column = (b.sub(b.mul(starts[axis], const(window.strides[axis])), const(window.pads[axis])) for axis in (0, 1))
     elements = b.add(b.mul(image, const(window.size[0] * window.size[1] * layout.x_pitch)), starts[2])
     place = b.add(x, b.mul(elements, const(plan.element_bytes)))
-    return Source(place, row, column, layout.x_pitch, layout.padding)
+    return Source(place, row, column, layout.x_pitch)
 
 
 def _output_offset(b: ir.IRBuilder, plan: Plan, layout: Layout, image: Value, starts: list[Value]) -> Value:
@@ -151,16 +149,14 @@ def _emit_blocks(
     block.end()
 
 
-def _finish(
-    b: ir.IRBuilder, plan: Plan, layout: Layout, sums: list[Value], multiplier: Value, address: Value
-) -> None:
+def _finish(b: ir.IRBuilder, plan: Plan, layout: Layout, sums: list[Value], multiplier: Value, address: Value) -> None:
     """Scale accumulators of a block, round them if bytes are wanted, and store them."""
     lanes = plan.dot.lanes
     kind = vector_of(F32, lanes)
     reals = sums if plan.dot.real else [b.sitofp(acc, kind) for acc in sums]
     if layout.scaled:
         reals = [b.fmul(real, load(b, at(b, multiplier, 4 * lanes * v), kind)) for v, real in enumerate(reals)]
-    block = shuffle(b, *reals, range(VECTORS * lanes))
+    block = shuffle(b, reals[0], reals[1], range(VECTORS * lanes))
     if isinstance(layout.output, Requantize):
         block = to_bytes(b, block, layout.output.zero_point, layout.output.low, layout.output.high)
     else:

@@ -1,7 +1,8 @@
-"""How a depthwise convolution is cut into patches that fit the nearest cache, and patches into tiles that fit registers.
+"""How a depthwise convolution is cut: into patches that fit the nearest cache, and these into strips.
 
-A patch is a piece of the input, with its padding, for some channels: it is copied first, so that the tiles need no case
-for borders and read at constant distances. A tile is a few neighbouring outputs of one block of channels.
+A patch is a piece of the input, with its padding, for some channels: it is copied first, so that what follows needs no
+case for borders. A strip is a run of outputs along a row, or along a few rows above each other, of one block of
+channels.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from edgebig.kernels.pool_window import Window
 # Bytes of a patch: it is written and then read from the level 1 cache.
 _PATCH_BYTES = 24 * 1024
 _MOST_PATCH_BYTES = 160 * 1024
-# Inner input columns from which on rows are worth three strips; and the channels' bytes done together then: a cache line.
+# Inner input columns from which on a row is worth three strips; the bytes of channels done together: a cache line.
 _DIRECT_COLUMNS = 40
 _DIRECT_BYTES = 64
 # Accumulators that live at the same time.
@@ -54,18 +55,18 @@ class Plan:
         check_counts(batch=self.batch, channels=self.channels, tasks=self.tasks)
         if self.patch_bytes > _MOST_PATCH_BYTES:
             raise KernelError(
-                f"A window over {self.window.extent[0]} x {self.window.extent[1]} elements is too large: one patch takes "
-                f"{self.patch_bytes} bytes, of at most {_MOST_PATCH_BYTES}."
+                f"A window over {self.window.extent[0]} x {self.window.extent[1]} elements is too large: one patch "
+                f"takes {self.patch_bytes} bytes, of at most {_MOST_PATCH_BYTES}."
             )
 
     @property
     def unrolled(self) -> bool:
-        """Whether the tile's code names every element of the kernel."""
+        """Whether the strip's code names every element of the kernel."""
         return self.window.kernel[0] * self.window.kernel[1] <= UNROLLED
 
     @property
     def block(self) -> int:
-        """Channels of a tile."""
+        """Channels of a strip."""
         return VECTORS * self.dot.lanes
 
     @property
@@ -95,7 +96,7 @@ class Plan:
 
     @cached_property
     def rows(self) -> int:
-        """Output rows of a tile: those with the least work an output whose accumulators fit the registers."""
+        """Output rows of a strip: those with the least work an output whose accumulators fit the registers."""
         across = -(-self.window.extent[1] // self.window.strides[1])
         fitting = [r for r in (1, 2, 3, 4) if r == 1 or across * r * VECTORS <= _MOST_ACCUMULATORS]
         allowed = [r for r in fitting if r <= self.window.output[0]] if self.unrolled else [1]
@@ -135,7 +136,7 @@ class Plan:
             return self._direct_outputs
         most = max((w for w in range(1, width + 1) if self._bytes(self.rows, w, self.block) <= _PATCH_BYTES), default=1)
         across = -(-width // -(-width // most))
-        high = [count for count in range(self.rows, height + 1, self.rows)] + [height]
+        high = [*range(self.rows, height + 1, self.rows), height]
 
         def work(candidate: tuple[int, int]) -> float:
             # Rows at a patch's border are read twice, short runs of channels are copied slowly, and what the last patch

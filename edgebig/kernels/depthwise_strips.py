@@ -60,20 +60,19 @@ def emit_strips(b: ir.IRBuilder, plan: Plan, source: Source, place: Value) -> St
     copy = (place, const(columns * pixel), const(pixel))
     whole = opaque(b, const(across))
     if not plan.direct:
-        emit_patch(b, plan, source, place, opaque(b, const(0)), opaque(b, const(columns)))
+        emit_patch(b, plan, source, place, [(opaque(b, const(0)), opaque(b, const(columns)))])
         return Strips((Strip(*copy, const(0), whole),))
     inside = b.and_(
         b.icmp_signed(">=", source.row, const(0)), b.icmp_signed("<=", source.row, const(plan.window.size[0] - rows))
     )
-    left, right = (
-        b.select(inside, const(plan.edges[0]), whole),
-        b.select(inside, const(plan.edges[1]), const(0)),
-    )
+    left = b.select(inside, const(plan.edges[0]), whole)
+    right = b.select(inside, const(plan.edges[1]), const(0))
+    last = b.sub(whole, right)
     stride, extent = plan.window.strides[1], plan.window.extent[1]
     read = b.add(b.mul(b.sub(left, const(1)), const(stride)), const(extent))
-    emit_patch(b, plan, source, place, const(0), b.select(b.icmp_signed(">", left, const(0)), read, const(0)))
-    last = b.sub(whole, right)
-    emit_patch(b, plan, source, place, b.select(b.icmp_signed(">", right, const(0)), b.mul(last, const(stride)), const(columns)), const(columns))
+    stop = b.select(b.icmp_signed(">", left, const(0)), read, const(0))
+    start = b.select(b.icmp_signed(">", right, const(0)), b.mul(last, const(stride)), const(columns))
+    emit_patch(b, plan, source, place, [(const(0), stop), (start, const(columns))])
     pitch = source.pitch * plan.element_bytes
     width = const(plan.window.size[1])
     corner = b.add(b.mul(source.row, width), source.column)

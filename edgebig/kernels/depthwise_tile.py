@@ -78,10 +78,7 @@ def _users(plan: Plan, column: int, ahead: int) -> list[tuple[int, int]]:
     """Which (output, kernel column) pairs a column belongs to; both columns and outputs are counted from an output."""
     stride, dilation = plan.window.strides[1], plan.window.dilations[1]
     return [
-        (t, k)
-        for t in range(ahead + 1)
-        for k in range(plan.window.kernel[1])
-        if t * stride + k * dilation == column
+        (t, k) for t in range(ahead + 1) for k in range(plan.window.kernel[1]) if t * stride + k * dilation == column
     ]
 
 
@@ -125,12 +122,12 @@ def _elements(b: ir.IRBuilder, plan: Plan, places: list[Value]) -> list[Value]:
     loaded += [zeros(kind)] * (plan.dot.group - len(loaded))
     result = []
     for v in range(VECTORS):
-        pairs = [_zipped(b, *loaded[i : i + 2], v * lanes, lanes) for i in range(0, plan.dot.group, 2)]
+        pairs = [_zipped(b, loaded[i], loaded[i + 1], v * lanes, lanes) for i in range(0, plan.dot.group, 2)]
         if plan.dot.group == 2:
             mixed = b.zext(pairs[0], vector_of(I16, 2 * lanes))
         else:
             words = [b.bitcast(pair, vector_of(I16, lanes)) for pair in pairs]
-            mixed = _zipped(b, *words, 0, lanes)
+            mixed = _zipped(b, words[0], words[1], 0, lanes)
         result.append(b.bitcast(mixed, vector_of(I32, lanes)))
     return result
 

@@ -192,7 +192,7 @@ DOTS: tuple[Dot, ...] = (
     Dot("madd512", "avx512", lanes=16, group=2, rows=12, vectors=2, emit=_madd(512)),
     Dot("madd256_s8", "avx2", lanes=8, group=2, rows=5, vectors=2, emit=_madd(256), narrow=True),
     Dot("madd256", "avx2", lanes=8, group=2, rows=5, vectors=2, emit=_madd(256)),
-    Dot("madd128", "sse2", lanes=4, group=2, rows=5, vectors=2, emit=_madd(128)),
+    Dot("madd128", "sse2", lanes=4, group=2, rows=4, vectors=2, emit=_madd(128)),
     Dot("generic", "", lanes=4, group=2, rows=4, vectors=2, emit=_plain_pairs),
     Dot("fma512", "fma512", lanes=16, group=1, rows=14, vectors=2, emit=_fma),
     Dot("fma256", "fma256", lanes=8, group=1, rows=6, vectors=2, emit=_fma),

@@ -180,8 +180,8 @@ class DynamicMatMul:
         reals = np.zeros(self.columns, np.float32) if bias is None else np.asarray(bias, np.float32)
         return {
             "weights": packed["weights"],
-            "column_sums": pad_filters(sums.astype(np.int32), 1, product._blocks),
-            "bias": pad_filters(reals, 1, product._blocks),
+            "column_sums": pad_filters(sums.astype(np.int32), 1, product.work.blocks),
+            "bias": pad_filters(reals, 1, product.work.blocks),
             "multiplier": packed["multiplier"],
         }
 

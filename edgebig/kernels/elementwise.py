@@ -91,8 +91,8 @@ class Add:
 class Multiply:
     """y = clip(rint((a - a_zero_point) * (b - b_zero_point) * scale) + zero point, low, high), shapes as in `Add`.
 
-    Computed as onnxruntime's QLinearMul does on x86-64, and bit-exact with it: the zero point is added in float32 before
-    the rounding, so an exact half may go the other way than by the formula above.
+    Computed as onnxruntime's QLinearMul does on x86-64, and bit-exact with it: the zero point is added in float32
+    before the rounding, so an exact half may go the other way than by the formula above.
 
     Attributes:
         scale: The product of the inputs' scales divided by the output's, in float32.

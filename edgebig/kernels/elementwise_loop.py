@@ -24,9 +24,7 @@ def share(b: ir.IRBuilder, count: int, tasks: int, task: Value) -> tuple[Value, 
     """The part of `range(count)` that belongs to a task: its first index, and the one after its last."""
     if tasks == 1:
         return const(0), const(count)
-    first, last = (
-        b.udiv(b.mul(number, const(count)), const(tasks)) for number in (task, b.add(task, const(1)))
-    )
+    first, last = (b.udiv(b.mul(number, const(count)), const(tasks)) for number in (task, b.add(task, const(1))))
     return first, last
 
 

@@ -36,9 +36,9 @@ from edgebig.kernels.vector import (
 # How far ahead of the weights in use memory is asked for.
 PREFETCH_BYTES = 4096
 LINE_BYTES = 64
-# Inputs in a row without a loop, for float activations: larger blocks take longer to compile, and no less to run.
-UNROLLED = 32
-LOOP_WORDS = 1
+# Words of weights, or inputs for float activations, in a row without a loop. More compile longer, and with more LLVM
+# unpacks all words before it uses the first, and runs out of registers.
+WORDS_OF_ONE_ROW, WORDS_OF_ROWS, FLOAT_INPUTS = 4, 1, 8
 
 Totals = list[list[Value]]
 Block = Callable[[ir.IRBuilder, Value, Value, Value], Totals]
@@ -175,17 +175,11 @@ def _start(b: ir.IRBuilder, tile: Tile, arithmetic: Arithmetic, panel: Value, pa
 def _accumulate(
     b: ir.IRBuilder, tile: Tile, arithmetic: Arithmetic, totals: Totals, panel: Value, weights: Value, words: range
 ) -> Totals:
-    """Add the products of some words of weights, each of four inputs of 8 bits or eight of 4 bits.
-
-    With several rows this is a loop of few words each time: left to itself, LLVM unpacks all words first, and has no
-    registers to keep them in.
-    """
+    """Add the products of some words of weights, each of four inputs of 8 bits or eight of 4 bits."""
     layout = tile.layout
-    unrolled = len(words) if tile.rows == 1 else min(len(words), LOOP_WORDS)
-    stop = const(words.stop)
-    loop = Loop(
-        b, stop if unrolled == len(words) else opaque(b, stop), _flat(totals), start=const(words.start), step=unrolled
-    )
+    unrolled = min(len(words), WORDS_OF_ONE_ROW if tile.rows == 1 else WORDS_OF_ROWS)
+    stop = const(words.stop) if unrolled == len(words) else opaque(b, const(words.stop))
+    loop = Loop(b, stop, _flat(totals), start=const(words.start), step=unrolled)
     weights = b.add(weights, b.mul(loop.index, const(4 * layout.lanes)))
     panel = b.add(panel, b.mul(loop.index, const(32 // layout.bits)))
     sums = _by_row(tile, loop.values)
@@ -240,7 +234,7 @@ def float_tile(tile: Tile) -> Callable[..., Any]:
     layout = tile.layout
     whole, wide = vector_of(I32, layout.lanes), vector_of(F32, layout.lanes)
     fields, words = 32 // layout.bits, layout.dwords
-    unrolled = min(words, UNROLLED // fields)
+    unrolled = min(words, FLOAT_INPUTS // fields)
 
     def block(b: ir.IRBuilder, panel: Value, weights: Value, zero_points: Value) -> Totals:
         rows = [at(b, panel, i * tile.panel_record) for i in range(tile.rows)]
@@ -249,7 +243,8 @@ def float_tile(tile: Tile) -> Callable[..., Any]:
         if layout.has_zero_points:
             points = [b.uitofp(_zero_points(b, layout, zero_points, j), wide) for j in range(tile.vectors)]
             totals = [[b.fmul(value, point) for point in points] for value in minus]
-        loop = Loop(b, const(words), [total for row in totals for total in row], step=unrolled)
+        stop = const(words) if unrolled == words else opaque(b, const(words))
+        loop = Loop(b, stop, _flat(totals), step=unrolled)
         weights = b.add(weights, b.mul(loop.index, const(4 * layout.lanes)))
         panel = b.add(panel, b.mul(loop.index, const(4 * fields)))
         totals = list(loop.values)
@@ -262,8 +257,7 @@ def float_tile(tile: Tile) -> Callable[..., Any]:
                 for j, value in enumerate(values):
                     index = i * tile.vectors + j
                     totals[index] = multiply_add(b, activation, value, totals[index])
-        flat = loop.end(totals)
-        return _by_row(tile, flat)
+        return _by_row(tile, loop.end(totals))
 
     return tile.intrinsic(block, None)
 

@@ -15,6 +15,7 @@ from edgebig.kernels.pool_mean import slide_mean
 from edgebig.kernels.pool_window import KINDS, Element, Slide, Window, check_element, check_image, lanes_for, slide
 from edgebig.kernels.vector import F32, I8, Value, fill, maximum, store, vector_of, zeros
 
+
 @dataclass(frozen=True)
 class MaxPool:
     """The largest of each window; padding never is. u8 [batch, height, width, channels], or f32.

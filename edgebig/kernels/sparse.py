@@ -24,11 +24,13 @@ from edgebig.kernels.vector import function_of
 
 __all__ = ["SparseConv", "density", "matmul", "pays"]
 
-_PAYS_BELOW = 0.85
+# Measured by bench/kernels/sparse.py on AVX2, for 1, 8 and 64 rows and 1x1 convolutions: with all blocks kept the sparse
+# kernel has 0.94 to 1.03 times the speed of the dense one, with 90 % of them 1.0 to 1.2 times, with 80 % 1.2 times.
+_PAYS_BELOW = 0.9
 
 
 def pays(kept: float) -> bool:
-    """Whether weights of this density run faster sparse than dense.
+    """Whether weights of this density run faster in the sparse kernel than in the dense one.
 
     Args:
         kept: `density(weights)`.
@@ -106,18 +108,8 @@ class SparseConv(Conv):
     def work(self) -> SparseWork:  # type: ignore[override]
         """The code that `build` compiles."""
         dense = super().work
-        tile = SparseTile(
-            dense.tile.dot,
-            dense.tile.rows,
-            self._vectors,
-            FILTERS,
-            dense.tile.depth,
-            dense.tile.a_pitch,
-            dense.tile.y_pitch,
-            self.output,
-            self.low,
-            self.high,
-        )
+        pitches = (dense.tile.a_pitch, dense.tile.y_pitch)
+        tile = SparseTile(self._dot, dense.tile.rows, FILTERS, *pitches, self.output, self.low, self.high)
         return SparseWork(dense.panel, tile, self.filters, self.rows, dense.y_bytes, self.tasks)
 
 

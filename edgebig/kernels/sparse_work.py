@@ -120,7 +120,7 @@ class SparseWork:
         loop = Loop(b, tiles[1].value, start=tiles[0].value)
         row = self._row(Int(b, loop.index))
         a, y = a + (row - top) * tile.a_pitch, y + row * tile.y_pitch
-        tile.emit_kept(b, *(operand.value for operand in (a, *others, y)))
+        tile.emit(b, *(operand.value for operand in (a, *others, y)))
         loop.end()
 
     def _row(self, tile: Int) -> Int:

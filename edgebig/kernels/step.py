@@ -1,7 +1,7 @@
 """What every kernel is: a step, specialised to shapes, that turns addresses into results."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 
 class Step(Protocol):
@@ -14,7 +14,8 @@ class Step(Protocol):
         tasks: Into how many independent parts the work is split; the parts may run at the same time on several threads.
     """
 
-    operands: ClassVar[tuple[str, ...]]
+    @property
+    def operands(self) -> tuple[str, ...]: ...
 
     @property
     def tasks(self) -> int: ...

@@ -2,8 +2,8 @@
 
 A processor looks up 16 entries at once (vpshufb, tbl), so a table of 256 takes 16 such steps. vpshufb gives zero for an
 index whose top bit is set, which lets the steps be added up without a mask: step k looks at x - 16 * k, whose top bit
-is set (the subtraction saturates) once x lies before row k; what it adds is the difference of row k to the row before, by
-exclusive or. So a byte picks up the differences of all rows up to its own, which is its own row.
+is set (the subtraction saturates) once x lies before row k; what it adds is the difference of row k to the row before,
+by exclusive or. So a byte picks up the differences of all rows up to its own, which is its own row.
 """
 
 from llvmlite import ir

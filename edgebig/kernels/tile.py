@@ -12,7 +12,7 @@ from llvmlite import ir
 
 from edgebig.kernels.dots import Dot
 from edgebig.kernels.epilogue import Requantize, clamp, requantize, store_part, to_float
-from edgebig.kernels.vector import F32, I8, I32, Loop, Value, at, const, load, splat, vector_of, zeros
+from edgebig.kernels.vector import F32, I8, I32, Loop, Value, at, const, load, splat, store, vector_of, zeros
 
 
 @dataclass(frozen=True)
@@ -50,32 +50,61 @@ class Tile:
         """Sets of accumulators, used in turn, so that a tile of few rows does not wait for its own sums."""
         return 4 if self.rows * self.vectors <= 3 else 2 if self.rows * self.vectors <= 5 else 1
 
-    def emit(self, b: ir.IRBuilder, a: Value, w: Value, bias: Value, multiplier: Value, y: Value) -> None:
-        """The code: addresses of the first row, the packed weights, and the block's own bias, multipliers, output."""
-        self.finish(b, self._multiply(b, a, w, self._first(b, bias)), multiplier, y)
+    def emit(self, b: ir.IRBuilder, operands: Sequence[Value], sums: Value | None = None) -> None:
+        """The code of a tile.
+
+        Args:
+            b: The builder.
+            operands: Addresses of the first row of activations, of the block's packed weights, its bias and its
+                multipliers, and of the first output.
+            sums: Address of accumulators to go on from, made by `begin` and `accumulate`; the bias is in them.
+        """
+        a, w, bias, multiplier, y = operands
+        first = self._first(b, bias) * self.rows if sums is None else self._load_sums(b, sums)
+        self.finish(b, self._multiply(b, a, w, first), multiplier, y)
 
     def finish(self, b: ir.IRBuilder, accumulators: list[Value], multiplier: Value, y: Value) -> None:
-        """Sum the phases, scale and write."""
-        while len(accumulators) > self.rows * self.vectors:
-            half = len(accumulators) // 2
-            pairs = zip(accumulators[:half], accumulators[half:], strict=True)
-            accumulators = [self._plus(b, left, right) for left, right in pairs]
+        """Code that turns accumulators into outputs."""
         scales = [] if self.output == "s32" else self._vectors(b, multiplier, F32)
         for row in range(self.rows):
             part = accumulators[row * self.vectors : (row + 1) * self.vectors]
             self._write(b, part, scales, at(b, y, row * self.y_pitch))
 
+    def accumulate(self, b: ir.IRBuilder, a: Value, w: Value, sums: Value) -> None:
+        """Code that adds products to accumulators [rows][vectors][lanes] in memory."""
+        for i, vector in enumerate(self._multiply(b, a, w, self._load_sums(b, sums))):
+            store(b, vector, at(b, sums, i * 4 * self.dot.lanes))
+
+    def begin(self, b: ir.IRBuilder, bias: Value, sums: Value) -> None:
+        """Code that sets accumulators in memory to the bias."""
+        for row in range(self.rows):
+            for j, vector in enumerate(self._first(b, bias)):
+                store(b, vector, at(b, sums, (row * self.vectors + j) * 4 * self.dot.lanes))
+
+    @property
+    def sums_bytes(self) -> int:
+        """Bytes of a tile's accumulators."""
+        return 4 * self.rows * self.vectors * self.dot.lanes
+
+    @property
+    def _kind(self) -> ir.Type:
+        return F32 if self.dot.real else I32
+
+    def _first(self, b: ir.IRBuilder, bias: Value) -> list[Value]:
+        """What the accumulators of a row begin with."""
+        return self._vectors(b, bias, self._kind)
+
+    def _load_sums(self, b: ir.IRBuilder, sums: Value) -> list[Value]:
+        kind = vector_of(self._kind, self.dot.lanes)
+        return [load(b, at(b, sums, i * 4 * self.dot.lanes), kind) for i in range(self.rows * self.vectors)]
+
     def _vectors(self, b: ir.IRBuilder, address: Value, element: ir.Type) -> list[Value]:
         kind = vector_of(element, self.dot.lanes)
         return [load(b, at(b, address, 4 * self.dot.lanes * i), kind) for i in range(self.vectors)]
 
-    def _first(self, b: ir.IRBuilder, bias: Value) -> list[Value]:
-        element = F32 if self.dot.real else I32
-        rest = [zeros(vector_of(element, self.dot.lanes))] * (self.rows * self.vectors * (self.phases - 1))
-        return self._vectors(b, bias, element) * self.rows + rest
-
     def _multiply(self, b: ir.IRBuilder, a: Value, w: Value, accumulators: list[Value]) -> list[Value]:
         """The inner loop. It carries real pointers: LLVM folds their offsets into the loads, those of integers not."""
+        accumulators = accumulators + [zeros(accumulators[0].type)] * (len(accumulators) * (self.phases - 1))
         a, w = (b.inttoptr(address, I8.as_pointer()) for address in (a, w))
         unroll = max(self.unroll, self.phases)
         turns = self.depth // unroll if self.depth >= 2 * unroll else 0
@@ -83,7 +112,7 @@ class Tile:
             loop = Loop(b, const(turns), [a, w, *accumulators])
             a, w, *carried = loop.values
             following = self._elements(b, a, w, carried, unroll)
-            ends = [b.gep(a, [const(4 * unroll)]), b.gep(w, [const(self._element_bytes * unroll)])]
+            ends = [b.gep(a, [const(4 * unroll)]), b.gep(w, [const(self.element_bytes * unroll)])]
             a, w, *accumulators = loop.end([*ends, *following])
         accumulators = self._elements(b, a, w, accumulators, self.depth - turns * unroll)
         while len(accumulators) > self.rows * self.vectors:
@@ -92,7 +121,8 @@ class Tile:
         return accumulators
 
     @property
-    def _element_bytes(self) -> int:
+    def element_bytes(self) -> int:
+        """Bytes of the weights of one element."""
         return self._vector_bytes * self.vectors
 
     @property
@@ -103,7 +133,7 @@ class Tile:
         """`count` elements of every row, one after the other, without a loop."""
         dot, results = self.dot, list(accumulators)
         for i in range(count):
-            first, start = i % self.phases * self.rows * self.vectors, i * self._element_bytes
+            first, start = i % self.phases * self.rows * self.vectors, i * self.element_bytes
             stored = (_load(b, w, start + j * self._vector_bytes, dot.stored) for j in range(self.vectors))
             weights = [dot.widen(b, vector) for vector in stored]
             for row in range(self.rows):

@@ -84,6 +84,42 @@ class InstructionSetState:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class KernelState:
+    """edgebig's own kernels.
+
+    Attributes:
+        reason: Why they cannot run inside onnxruntime here; None where they can.
+        processor: The processor that Numba compiles for, by LLVM's name; None where Numba cannot be asked.
+        features: Its instruction sets that kernels make use of.
+        products: Ways of multiplying that it has, the fastest first.
+    """
+
+    reason: str | None
+    processor: str | None
+    features: tuple[str, ...]
+    products: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CacheState:
+    """The cache of compiled kernels and of what was measured.
+
+    Attributes:
+        folder: Where it lies.
+        wanted: Where it should lie; another folder where that cannot be used.
+        entries: How many things are in it.
+        bytes: Their size.
+        limit_bytes: The size it is kept below.
+    """
+
+    folder: str
+    wanted: str
+    entries: int
+    bytes: int
+    limit_bytes: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Problem:
     """Something that should be mended.
 
@@ -111,6 +147,8 @@ class DoctorRecord(Record):
         packages: Packages of the core and the extras.
         runtime: onnxruntime.
         problems: What should be mended, the worst first.
+        kernels: edgebig's kernels; None in records of versions that had none.
+        cache: Their cache; None likewise.
     """
 
     schema: ClassVar[str] = "edgebig.doctor"
@@ -125,3 +163,5 @@ class DoctorRecord(Record):
     packages: tuple[PackageState, ...]
     runtime: RuntimeState
     problems: tuple[Problem, ...]
+    kernels: KernelState | None = None
+    cache: CacheState | None = None

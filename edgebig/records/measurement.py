@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from edgebig.errors import UsageError
 from edgebig.records.base import Record
+from edgebig.records.runtime import RuntimeRecord
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -13,6 +14,7 @@ class BenchOptions:
 
     Attributes:
         provider: Name of the execution provider.
+        runtimes: Names of the runtimes; every model is measured in each.
         threads: Threads within an operator; 0 leaves the choice to onnxruntime.
         batch: Size of the first axis of every input where it is dynamic; None for 1, or for what the samples have.
         dims: Sizes of other dynamic axes, by the axis' name, or by INPUT:AXIS where it has none.
@@ -23,6 +25,7 @@ class BenchOptions:
     """
 
     provider: str = "cpu"
+    runtimes: tuple[str, ...] = ("ort",)
     threads: int = 1
     batch: int | None = None
     dims: dict[str, int] = dataclasses.field(default_factory=dict)
@@ -32,6 +35,8 @@ class BenchOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if not self.runtimes or len(set(self.runtimes)) < len(self.runtimes):
+            raise UsageError(f"runtimes are {list(self.runtimes)}; give one or more, each once")
         _at_least("threads", self.threads, 0)
         _at_least("rounds", self.rounds, 1)
         _at_least("warmup", self.warmup, 0)
@@ -128,7 +133,7 @@ class Settings:
     """What was run, the same for all models of a measurement.
 
     Attributes:
-        runtime: "onnxruntime".
+        runtime: What runs models, in words; all that took part.
         provider: Name of the execution provider, requested and in force.
         threads: Threads within an operator; 0: onnxruntime's choice.
         inputs: The inputs, by name.
@@ -196,6 +201,7 @@ class ModelMeasurement:
 
     Attributes:
         name: Its name in this measurement; unlike that of any other.
+        runtime: Name of the runtime that ran it.
         file: Its file's name.
         sha256: Of its files.
         bytes: Size of its files together.
@@ -207,6 +213,8 @@ class ModelMeasurement:
         values: Nanoseconds per run, one tuple per round.
         summary: Statistics of the values.
         comparison: Against the first model; None for the first.
+        same_model: Against the same model in the first runtime; None in the first runtime.
+        story: What edgebig's runtime did with it; None where another ran it, or kernels cannot run at all.
     """
 
     name: str
@@ -221,6 +229,9 @@ class ModelMeasurement:
     values: tuple[tuple[float, ...], ...]
     summary: Summary
     comparison: Comparison | None
+    runtime: str = "ort"
+    same_model: Comparison | None = None
+    story: RuntimeRecord | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

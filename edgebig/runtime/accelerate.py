@@ -178,12 +178,9 @@ def _judge_whole(
 
 
 def _contest(ours: ir.Model, stock: ir.Model, threads: int) -> Verdict:
-    sessions = [
-        open_model(ours, threads, kernels=True),
-        open_model(stock, threads),
-        open_model(stock, threads, rewrite=False),
-    ]
-    return contest(*sessions, random_feed(sessions[1]))
+    ours_session, stock_session = open_model(ours, threads, kernels=True), open_model(stock, threads)
+    exact = open_model(stock, threads, rewrite=False)
+    return contest(ours_session, stock_session, exact, random_feed(stock_session))
 
 
 def _replace(special: ir.Model, replaced: ir.Model, kept: Mapping[int, _Segment]) -> None:

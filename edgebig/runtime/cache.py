@@ -125,15 +125,16 @@ class Cache:
 
     def entries(self) -> tuple[Entry, ...]:
         """All entries, the last used first."""
-        objects = set(self.folder.glob("objects/*.o"))
-        modules = []
-        for path in self.folder.glob("modules/*.py"):
-            own = {found for found in objects if found.name.startswith(f"{path.stem}.")}
-            objects -= own
-            modules.append(_entry(_MODULE, [path, *own]))
-        functions = [_entry(_FUNCTION, [path]) for path in objects]
-        records = [_entry(path.parent.name, [path]) for path in self.folder.glob("records/*/*.json")]
-        return tuple(sorted([*modules, *functions, *records], key=lambda entry: (-entry.used, entry.name)))
+        objects: dict[str, list[Path]] = {}
+        for path in self.folder.glob("objects/*.o"):
+            objects.setdefault(path.name.partition(".")[0], []).append(path)
+        found = [
+            _entry(_MODULE, [path, *objects.pop(path.stem, ())]) for path in sorted(self.folder.glob("modules/*.py"))
+        ]
+        found += [_entry(_FUNCTION, [path]) for paths in objects.values() for path in paths]
+        found += [_entry(path.parent.name, [path]) for path in self.folder.glob("records/*/*.json")]
+        there = [entry for entry in found if entry.files]  # another process may have removed some meanwhile
+        return tuple(sorted(there, key=lambda entry: (-entry.used, entry.name)))
 
     def size(self) -> int:
         """Bytes of all entries."""

@@ -143,7 +143,10 @@ def _link(code: bytes, *, cached: bool) -> Compiled:
 def _complete(code: bytes) -> bool:
     """Whether this process has all that the code calls: LLVM would abort otherwise. Nothing of Python counts."""
     process = ctypes.CDLL(None)
-    return all(not name.startswith(_FOREIGN) and hasattr(process, name) for name in undefined_symbols(code))
+    try:
+        return all(not name.startswith(_FOREIGN) and hasattr(process, name) for name in undefined_symbols(code))
+    except ValueError:
+        return False
 
 
 def undefined_symbols(code: bytes) -> Iterator[str]:

@@ -19,8 +19,8 @@ from edgebig.timing.warmup import warm_up
 ROUNDS = 12
 BUDGET_NS = 600_000_000
 WARM_NS = 150_000_000
-# Integer results may differ by a step here and there, and noise as input makes the most of it; so only an answer that is
-# plainly another one is refused here. Tests hold the kernels to exact oracles.
+# Integer results may differ by a step here and there, and noise as input makes the most of it; so only an answer
+# that is plainly another one is refused here. Tests hold the kernels to exact oracles.
 LEAST_SQNR = 15.0
 
 

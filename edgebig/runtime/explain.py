@@ -23,6 +23,16 @@ def tell(record: RuntimeRecord) -> str:
     return "\n".join(lines)
 
 
+def tell_shortly(record: RuntimeRecord) -> str:
+    """How much the kernels run: one line."""
+    if not record.kept:
+        return f"onnxruntime's own graph is used: {record.reason}"
+    kept = [segment for segment in record.segments if segment.kept]
+    nodes = sum(len(segment.nodes) for segment in record.segments) + len(record.left)
+    groups = "1 segment" if len(kept) == 1 else f"{len(kept)} segments"
+    return f"kernels run {sum(len(segment.nodes) for segment in kept)} of {nodes} nodes, in {groups}"
+
+
 def _segment(segment: SegmentStory) -> list[str]:
     ops = ", ".join(f"{count} {op}" for op, count in sorted(segment.ops.items(), key=lambda item: -item[1]))
     state = "kept" if segment.kept else "not kept"

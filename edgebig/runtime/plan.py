@@ -79,18 +79,28 @@ class View:
 
 
 @dataclass(frozen=True, eq=False)
+class Part:
+    """A buffer from some byte on."""
+
+    buffer: Buffer
+    offset: int
+
+
+@dataclass(frozen=True, eq=False)
 class PlannedStep:
     """A kernel and what it works on.
 
     Attributes:
         step: The kernel.
         operands: A buffer per operand of the kernel, in its order.
+        offsets: Bytes from each buffer's start.
         writes: Those of them it writes.
         nodes: Names of the nodes whose work it does.
     """
 
     step: Step
     operands: tuple[Buffer, ...]
+    offsets: tuple[int, ...]
     writes: tuple[Buffer, ...]
     nodes: tuple[str, ...]
 

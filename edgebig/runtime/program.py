@@ -1,11 +1,10 @@
 """From a plan to a program: functions compiled (or taken from the cache), buffers given addresses."""
 
-from collections.abc import Callable
-
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from edgebig.progress import track
 from edgebig.runtime.arena import Arena, plan_arena
 from edgebig.runtime.bridge import Call, Program, Tensor
 from edgebig.runtime.bridge.program import ABSOLUTE, ARENA, FIRST_TENSOR
@@ -16,14 +15,13 @@ from edgebig.runtime.plan import Buffer, Place, Plan, Port
 ALIGN = 64
 
 
-def build_program(plan: Plan, cache: Cache, title: str, tick: Callable[[], object] = lambda: None) -> Program:
+def build_program(plan: Plan, cache: Cache, title: str) -> Program:
     """Compile a plan.
 
     Args:
         plan: The steps.
         cache: Where compiled functions lie.
         title: What the segment is.
-        tick: Called after each distinct function.
 
     Returns:
         A program for the bridge; it keeps its constants and functions alive.
@@ -31,22 +29,21 @@ def build_program(plan: Plan, cache: Cache, title: str, tick: Callable[[], objec
     generated = generate(plan, title)
     module = cache.module(generated.name, generated.source)
     compiled = {}
-    for name in dict.fromkeys(generated.functions):
+    for name in track(dict.fromkeys(generated.functions), "compiling kernels"):
         compiled[name] = cache.compile(getattr(module, name))
-        tick()
     constants = _Constants()
     arena = plan_arena(plan.steps)
     first_output = FIRST_TENSOR + len(plan.inputs)
 
-    def place(buffer: Buffer) -> tuple[int, int]:
+    def place(buffer: Buffer, offset: int) -> tuple[int, int]:
         if buffer.place is Place.CONSTANT:
-            return ABSOLUTE, constants.address(buffer)
+            return ABSOLUTE, constants.address(buffer) + offset
         if buffer.place is Place.ARENA:
-            return ARENA, arena.offsets[buffer]
-        return (FIRST_TENSOR if buffer.place is Place.INPUT else first_output) + buffer.index, 0
+            return ARENA, arena.offsets[buffer] + offset
+        return (FIRST_TENSOR if buffer.place is Place.INPUT else first_output) + buffer.index, offset
 
     calls = tuple(
-        Call(compiled[name].address, planned.step.tasks, tuple(place(buffer) for buffer in planned.operands))
+        Call(compiled[name].address, planned.step.tasks, tuple(map(place, planned.operands, planned.offsets)))
         for planned, name in zip(plan.steps, generated.functions, strict=True)
     )
     keep = (constants, compiled, module)

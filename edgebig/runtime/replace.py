@@ -94,6 +94,8 @@ def _constant(graph: ir.Graph, value: ir.Value) -> ir.Value:
     if name in graph.initializers:
         return graph.initializers[name]
     tensor = value.const_value if value.const_value is not None else ir.tensor(array, name=name)  # type: ignore[arg-type]
-    copy = ir.Value(name=name, shape=ir.Shape(list(tensor.shape)), type=ir.TensorType(tensor.dtype), const_value=tensor)
+    copy = ir.Value(
+        name=name, shape=ir.Shape(tensor.shape.numpy()), type=ir.TensorType(tensor.dtype), const_value=tensor
+    )
     graph.register_initializer(copy)
     return copy

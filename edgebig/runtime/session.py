@@ -37,8 +37,8 @@ class InferenceSession(ort.InferenceSession):
     is. `explain` tells what happened. Compiled code and verdicts are cached: the second session of a model is built
     quickly.
 
-    A model with dynamic axes is specialised for the input shapes that arrive, when they first arrive (this takes as long
-    as building), for `max_shapes` of them; other shapes are run by onnxruntime.
+    A model with dynamic axes is specialised for the input shapes that arrive, when they first arrive (this takes as
+    long as building), for `max_shapes` of them; other shapes are run by onnxruntime.
 
     Args:
         path_or_bytes: An `.onnx` file, or its contents.

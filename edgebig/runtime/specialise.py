@@ -1,4 +1,4 @@
-"""A model for one set of input shapes: every shape it can know is a number, and what depends on shapes is a constant."""
+"""A model for one set of input shapes: shapes become numbers, and what depends on shapes alone becomes constant."""
 
 from collections.abc import Mapping
 
@@ -99,7 +99,7 @@ def _evaluate(node: ir.Node) -> list[np.ndarray] | None:
         return None
     if any(array is not None and array.dtype.kind == "f" and array.ndim > 1 for array in arrays):
         return None  # a weight, not a shape
-    return _run_node(node, [array for array in arrays])
+    return _run_node(node, arrays)
 
 
 def _run_node(node: ir.Node, arrays: list[np.ndarray | None]) -> list[np.ndarray] | None:

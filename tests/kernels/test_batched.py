@@ -48,7 +48,7 @@ def run(step, a, b, front=False):
     return run_step(step, a, b, *workspace, y, front=front)[-1]
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(*SHAPES, st.booleans(), st.sampled_from([0, 4, 8, 16]), st.integers(1, 3), st.booleans())
 def test_f32(batch, rows, inner, columns, transpose_b, lanes, tasks, front):
     step = BatchedMatMul(batch, rows, inner, columns, transpose_b, heads=2, scale=0.25, lanes=lanes, tasks=tasks)
@@ -56,7 +56,7 @@ def test_f32(batch, rows, inner, columns, transpose_b, lanes, tasks, front):
     np.testing.assert_allclose(run(step, a, b, front), 0.25 * sums(step, a, b), rtol=1e-5, atol=1e-5)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(*SHAPES, st.booleans(), st.sampled_from([0, 4, 8, 16]), st.integers(1, 3), st.booleans())
 def test_u8(batch, rows, inner, columns, transpose_b, lanes, tasks, front):
     step = BatchedMatMul(
@@ -76,7 +76,7 @@ def test_u8(batch, rows, inner, columns, transpose_b, lanes, tasks, front):
     np.testing.assert_array_equal(run(step, a, b, front), expected_u8(step, sums(step, a, b)))
 
 
-@pytest.mark.parametrize("inner", [255, 256, 257, 258, 512, 700])
+@pytest.mark.parametrize("inner", [256, 257, 700])
 @pytest.mark.parametrize("transpose_b", [False, True])
 def test_u8_sums_are_exact_integers(inner, transpose_b):
     """Sums up to 700 * 255**2, far beyond what float32 counts one by one: their low digits show in the result."""

@@ -26,7 +26,9 @@ def test_quantize(size, tasks, scale, point, seed):
 
 
 def test_quantize_extremes_and_range():
-    x = np.array([np.nan, np.inf, -np.inf, 3e38, -3e38, 0.5, 1.5, 2.5, -0.5, -1.5, 254.5, 255.5, 1e9, -1e9, 0], np.float32)
+    x = np.array(
+        [np.nan, np.inf, -np.inf, 3e38, -3e38, 0.5, 1.5, 2.5, -0.5, -1.5, 254.5, 255.5, 1e9, -1e9, 0], np.float32
+    )
     x = np.concatenate([x, np.resize(x, 45)])
     for low, high, point in [(0, 255, 0), (0, 255, 128), (3, 200, 7)]:
         _, y = run_step(Quantize(x.size, 1.0, point, low, high), x, np.zeros(x.size, np.uint8))

@@ -118,6 +118,14 @@ def test_panels_larger_than_the_cache_come_in_parts() -> None:
     )
 
 
+@pytest.mark.parametrize("dot", [INTEGER[0], INTEGER[1], REAL[0]])
+@pytest.mark.parametrize("tasks", [1, 2])
+def test_weights_larger_than_the_cache_come_in_pieces(dot: str, tasks: int) -> None:
+    spec = matmul(dot, 41, 3001, 37, output="f32", tasks=tasks)
+    assert spec.work.pieces > 1
+    check(spec)
+
+
 @pytest.mark.parametrize("tasks", [2, 3, 64])
 @pytest.mark.parametrize("name", ["3x3", "one pixel", "grouped 1x1"])
 def test_tasks_share_the_work(name: str, tasks: int) -> None:

@@ -5,7 +5,7 @@ import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 from edgebig.kernels.elementwise import Add, Multiply
 from edgebig.kernels.elementwise_float import FloatBinary

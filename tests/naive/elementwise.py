@@ -27,10 +27,7 @@ def exact_product(a: NDArray, b: NDArray, scale: float, points: tuple[int, int])
     """(a - zero point) * (b - zero point) * scale, not rounded; the scale is taken as float32."""
     factor = Fraction(float(np.float32(scale)))
     return [
-        [
-            (int(a[r, c]) - points[0]) * (int(second(b, r, c, len(a))) - points[1]) * factor
-            for c in range(a.shape[1])
-        ]
+        [(int(a[r, c]) - points[0]) * (int(second(b, r, c, len(a))) - points[1]) * factor for c in range(a.shape[1])]
         for r in range(len(a))
     ]
 

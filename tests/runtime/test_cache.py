@@ -233,6 +233,17 @@ def test_a_module_goes_with_its_compiled_functions(tmp_path: Path) -> None:
     assert list(cache.folder.rglob("part_*")) == []
 
 
+def test_functions_of_edgebig_itself_are_entries_of_their_own(cache: Cache) -> None:
+    from edgebig.runtime.bridge import compute
+
+    cache.compile(compute._forget, types.void(types.intp))
+    (entry,) = cache.entries()
+    assert entry.kind == "function"
+    assert entry.name.startswith("compute._forget_")
+    cache.clear()
+    assert cache.entries() == ()
+
+
 def test_what_is_larger_than_the_limit_is_still_usable(tmp_path: Path) -> None:
     cache = Cache(tmp_path / "cache", limit_bytes=1)
     module = cache.module("part", source_of(10))

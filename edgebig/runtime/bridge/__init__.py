@@ -5,7 +5,7 @@ description is filled in through ctypes (`custom_op`), and what runs at inferenc
 that reads its orders from memory (`instances`). No Python runs, and the GIL is not needed, while a session runs.
 """
 
-from edgebig.runtime.bridge.attach import attach, supported
+from edgebig.runtime.bridge.connection import attach, supported
 from edgebig.runtime.bridge.errors import BridgeError
 from edgebig.runtime.bridge.program import DOMAIN, OP_TYPE, Call, Program, Tensor, register, unregister
 

@@ -95,10 +95,6 @@ class SegmentOp:
         # onnxruntime reads the description anew for every kernel it destroys: after this, it calls no Python.
         atexit.register(self._shut_down)
 
-    def live(self) -> int:
-        """How many kernels exist."""
-        return len(self._instances)
-
     def _set(self, name: str, function: Callable[..., Any]) -> Any:
         callback = _TYPES[name](function)
         setattr(self._description, name, ctypes.cast(callback, _POINTER).value)

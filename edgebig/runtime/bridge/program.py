@@ -1,7 +1,6 @@
 """What a segment does, as plain numbers: which tensors come in and go out, and which functions run on what memory."""
 
 import itertools
-import math
 from dataclasses import dataclass
 
 from edgebig.runtime.bridge.errors import BridgeError
@@ -38,11 +37,6 @@ class Tensor:
             raise BridgeError(f"element type {self.element_type} cannot enter or leave a segment. Allowed: {known}.")
         if any(size < 0 for size in self.shape):
             raise BridgeError(f"shape {self.shape} of a segment's tensor is not fully known. Every size must be >= 0.")
-
-    @property
-    def size(self) -> int:
-        """How many elements it has."""
-        return math.prod(self.shape)
 
     def __str__(self) -> str:
         return f"{ELEMENT_TYPES[self.element_type]}[{', '.join(map(str, self.shape))}]"

@@ -8,7 +8,8 @@ import numpy as np
 import onnx_ir as ir
 
 from edgebig.graph.edit import constant_array
-from edgebig.kernels.attention import Attention, Layout
+from edgebig.kernels.attention import Attention
+from edgebig.kernels.batched_tile import Layout
 from edgebig.kernels.epilogue import Requantize
 from edgebig.kernels.softmax import Softmax
 from edgebig.runtime.lower.builder import Builder, shape_of
@@ -101,7 +102,7 @@ def _attention(b: Builder, node: ir.Node, scores: Scores, values: Tensor) -> Non
         output = Requantize(tail.affine.zero_point, low, high)
         value_scale = float(np.float32(value_scale) / tail.affine.scale)
     made = b.result(tail.value, "u8" if output else "f32", order if len(shape_of(tail.value)) == rank else None)
-    mask_fields, mask = _mask(b, scores.mask, shape[:-1] + (keys,))
+    mask_fields, mask = _mask(b, scores.mask, (*shape[:-1], keys))
     step = Attention(
         batch=batch,
         heads=heads,
@@ -151,7 +152,7 @@ def _inner_last(b: Builder, tensor: Tensor, inner: int) -> View:
 
 
 def _layout(view: View, row: int) -> Layout:
-    """Steps between rows, heads and entries of the batch, of a view [batch(, heads), rows and columns in some order]."""
+    """Steps between rows, heads and entries of the batch, of a view [batch(, heads), rows, columns in any order]."""
     steps = [0] * len(view.shape)
     step = 1
     for axis in reversed(view.order):

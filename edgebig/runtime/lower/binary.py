@@ -1,5 +1,7 @@
 """Add, Sub, Mul, Div: tables where one quantized tensor is all they depend on, integer kernels for two, else float."""
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
@@ -82,9 +84,9 @@ def emit_integer_binary(
     low, high = tail.bounds()
     output = Requantize(affine.zero_point, low, high)
     tasks = b.tasks(2 * a.size)
-    points = {"a_zero_point": left_affine.zero_point, "b_zero_point": right_affine.zero_point}
+    points: dict[str, Any] = {"a_zero_point": left_affine.zero_point, "b_zero_point": right_affine.zero_point}
     if op_type == "Add":
-        scales = {
+        scales: dict[str, Any] = {
             "a_scale": float(left_affine.scale / affine.scale),
             "b_scale": float(right_affine.scale / affine.scale),
         }

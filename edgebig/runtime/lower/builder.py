@@ -12,13 +12,13 @@ from edgebig.graph.edit import constant_array
 from edgebig.graph.shapes import static_shape
 from edgebig.kernels.convert import Dequantize, Flip, Quantize
 from edgebig.kernels.convert_layout import DequantizeTranspose, QuantizeTranspose
-from edgebig.kernels.convert_transpose import Transpose
+from edgebig.kernels.convert_transpose import Copy, Transpose
 from edgebig.kernels.elementwise_float import FloatBinary
 from edgebig.kernels.step import Step
 from edgebig.kernels.table import Table, TableToFloat
 from edgebig.runtime.lower.refusal import Refusal
-from edgebig.runtime.lower.tensors import Lookup, Quantization, Reshaped, Scores, Sum, Tensor, Transposed
-from edgebig.runtime.plan import ELEMENT_BYTES, Buffer, Element, Order, Place, PlannedStep, View, lying, natural
+from edgebig.runtime.lower.tensors import Lookup, Quantization, Reshaped, Scores, Sliced, Sum, Tensor, Transposed
+from edgebig.runtime.plan import ELEMENT_BYTES, Buffer, Element, Order, Part, Place, PlannedStep, View, lying, natural
 
 NHWC: Order = (0, 2, 3, 1)
 _ELEMENTS: dict[ir.DataType, Element] = {
@@ -29,7 +29,7 @@ _ELEMENTS: dict[ir.DataType, Element] = {
 # Work under this many multiplications is not worth waking another thread for.
 WORK_PER_TASK = 60_000
 
-Given = Buffer | View | NDArray | Callable[[], NDArray]
+Given = Buffer | Part | View | NDArray | Callable[[], NDArray]
 
 
 class Builder:
@@ -113,10 +113,11 @@ class Builder:
             operands: What lies behind each of its operands; arrays (or functions that give them) are constants.
             writes: The operands it writes.
         """
-        buffers = {name: _buffer(operands[name], name) for name in step.operands}
-        written = tuple(buffers[name] for name in writes if name in buffers)
-        order = tuple(buffers[name] for name in step.operands)
-        self.steps.append(PlannedStep(step, order, written, tuple(self._covered)))
+        parts = {name: _part(operands[name], name) for name in step.operands}
+        written = tuple(parts[name].buffer for name in writes if name in parts)
+        buffers = tuple(parts[name].buffer for name in step.operands)
+        offsets = tuple(parts[name].offset for name in step.operands)
+        self.steps.append(PlannedStep(step, buffers, offsets, written, tuple(self._covered)))
 
     def constants(self, make: Callable[[], Mapping[str, NDArray]], names: Sequence[str]) -> dict[str, Given]:
         """Constant operands that are packed when the segment is known to be built, and not before."""
@@ -178,11 +179,29 @@ class Builder:
                 return self._look_up(tensor, source, order)
             case Quantization():
                 return self._quantize(tensor, source, order)
+            case Sliced():
+                return self._slice(tensor, source, order)
             case Sum():
                 return self._sum(tensor, source, order)
             case Scores():
-                raise Refusal("it needs attention scores before their softmax and product")
+                return self._score(tensor, source)
         raise Refusal(f"{tensor.name!r} is not computed yet")
+
+    def _slice(self, tensor: Tensor, source: Sliced, order: Order | None) -> View:
+        x = self._nearest(source.of, order)
+        made = self.new(tensor.element, tensor.shape, x.order, tensor.name)
+        place = x.order.index(source.axis)
+        inner = prod(x.memory_shape[place + 1 :]) * ELEMENT_BYTES[x.element]
+        rows, whole, part = prod(x.memory_shape[:place]), x.shape[source.axis] * inner, made.shape[source.axis] * inner
+        step = Copy(rows, part, whole, part)
+        self.emit(step, {"x": Part(x.buffer, source.start * inner), "y": made})
+        return made
+
+    def _score(self, tensor: Tensor, source: Scores) -> View:
+        """Attention scores that something else than the block's second product needs."""
+        from edgebig.runtime.lower.scores import emit_scores
+
+        return emit_scores(self, tensor, source)
 
     def _sum(self, tensor: Tensor, source: Sum, order: Order | None) -> View:
         a = self._nearest(source.a, order)
@@ -280,9 +299,9 @@ def _is_nhwc(view: View) -> bool:
     return len(view.shape) == 4 and view.key == lying(view.shape, NHWC) != lying(view.shape, natural(4))
 
 
-def _buffer(given: Given, name: str) -> Buffer:
-    if isinstance(given, View):
-        return given.buffer
-    if isinstance(given, Buffer):
+def _part(given: Given, name: str) -> Part:
+    if isinstance(given, Part):
         return given
-    return Buffer(0, Place.CONSTANT, array=given, label=name)
+    if isinstance(given, View):
+        return Part(given.buffer, 0)
+    return Part(given if isinstance(given, Buffer) else Buffer(0, Place.CONSTANT, array=given, label=name), 0)

@@ -19,9 +19,10 @@ from edgebig.runtime.lower.follow import Tail, follow
 from edgebig.runtime.lower.parameters import Weights, affine_input, signed, weights_of
 from edgebig.runtime.lower.refusal import Refusal
 from edgebig.runtime.lower.tensors import Affine
-from edgebig.runtime.plan import Order
+from edgebig.runtime.plan import Order, View
 
 EMPTY = np.zeros(1, np.float32)
+CONSTANTS = ("weights", "bias", "multiplier")
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,11 @@ def lower_conv(b: Builder, node: ir.Node) -> None:
         emit_integer(b, tail, geometry, b.view(tensor, geometry.order), affine, weights, bias_weights)
     else:
         b.cover(tail.nodes)
-        _emit_float(b, tail, geometry, b.view(x, geometry.order), weights.real(), bias_weights)
+        emit_float(b, tail, geometry, b.view(x, geometry.order), weights.real(), bias_weights)
 
 
 def emit_integer(
-    b: Builder, tail: Tail, geometry: Geometry, x: Any, affine: Affine, weights: Weights, bias: Weights | None
+    b: Builder, tail: Tail, geometry: Geometry, x: View, affine: Affine, weights: Weights, bias: Weights | None
 ) -> None:
     """Emit an integer convolution.
 
@@ -97,16 +98,11 @@ def emit_integer(
     output, multiplier = requantization(tail, scales)
     step = _integer_step(b, geometry, array, points, affine.zero_point, output, tail)
     made = b.result(tail.value, "u8" if tail.affine else "f32", geometry.order)
-    if isinstance(step, Depthwise):
-        pack = lambda: step.constants(array, integer_bias, multiplier)  # noqa: E731
-        names = ("weights", "bias", "multiplier")
-    elif isinstance(step, SparseConv):
-        pack = lambda: step.constants(array, integer_bias, multiplier)  # noqa: E731
-        names = ("weights", "index", "starts", "bias", "multiplier")
-    else:
-        pack = lambda: step.constants(array, integer_bias, multiplier, weight_zero_point=points)  # noqa: E731
-        names = ("weights", "bias", "multiplier")
-    b.emit(step, {"x": x, "y": made, **b.constants(pack, names)})
+    # Only the dense kernel takes weights with zero points of their own.
+    extra = {"weight_zero_point": points} if isinstance(step, Conv) else {}
+    names = ("weights", "index", "starts", "bias", "multiplier") if isinstance(step, SparseConv) else CONSTANTS
+    packed = b.constants(lambda: step.constants(array, integer_bias, multiplier, **extra), names)
+    b.emit(step, {"x": x, "y": made, **packed})
 
 
 def _integer_step(
@@ -129,7 +125,8 @@ def _integer_step(
     return Conv(dot=dot, **common)
 
 
-def _emit_float(b: Builder, tail: Tail, geometry: Geometry, x: Any, weights: NDArray, bias: Weights | None) -> None:
+def emit_float(b: Builder, tail: Tail, geometry: Geometry, x: View, weights: NDArray, bias: Weights | None) -> None:
+    """Emit a float convolution; arguments as for `emit_integer`, the weights float32."""
     array = weights.reshape(geometry.filters, -1, *geometry.kernel)
     real_bias = None if bias is None else bias.real()
     pixels = geometry.batch * geometry.height * geometry.width // (geometry.strides[0] * geometry.strides[1])
@@ -138,24 +135,21 @@ def _emit_float(b: Builder, tail: Tail, geometry: Geometry, x: Any, weights: NDA
         low, high = tail.bounds()
         output: Any = Requantize(tail.affine.zero_point, low, high)
         multiplier = np.full(geometry.filters, np.float32(1) / tail.affine.scale, np.float32)
-        bounds: dict[str, float] = {}
+        bounds: dict[str, Any] = {}
     else:
         output, multiplier, bounds = "f32", EMPTY, {"low": tail.low, "high": tail.high}
     made = b.result(tail.value, "u8" if tail.affine else "f32", geometry.order)
+    dot = dots.best(array.astype(np.float32)).name
     step: Step
     constants: Callable[[], Mapping[str, NDArray]]
     if geometry.depthwise:
         fields = {name: value for name, value in geometry.fields.items() if name not in ("groups", "filters")}
-        depthwise = FloatDepthwise(
-            isa=dots.best(array.astype(np.float32)).name, **fields, output=output, tasks=tasks, **bounds
-        )
+        depthwise = FloatDepthwise(isa=dot, **fields, output=output, tasks=tasks, **bounds)
         step, constants = depthwise, lambda: depthwise.constants(array, real_bias, multiplier)
     else:
-        conv = Conv(
-            dot=dots.best(array.astype(np.float32)).name, **geometry.fields, output=output, tasks=tasks, **bounds
-        )
+        conv = Conv(dot=dot, **geometry.fields, output=output, tasks=tasks, **bounds)
         step, constants = conv, lambda: conv.constants(array, real_bias, multiplier)
-    b.emit(step, {"x": x, "y": made, **b.constants(constants, ("weights", "bias", "multiplier"))})
+    b.emit(step, {"x": x, "y": made, **b.constants(constants, CONSTANTS)})
 
 
 def requantization(tail: Tail, scales: NDArray) -> tuple[Requantize | str, NDArray]:

@@ -110,6 +110,8 @@ def _bias(node: ir.Node, value: ir.Value, axis: int) -> NDArray | None:
     if array is None or shape is None or array.dtype != np.float32 or array.ndim > len(shape):
         return None
     size = shape[axis]
+    if not isinstance(size, int):
+        return None
     padded = array.reshape((1,) * (len(shape) - array.ndim) + array.shape)
     if padded.size == 1:
         return np.full(size, padded.reshape(-1)[0], dtype=np.float32)

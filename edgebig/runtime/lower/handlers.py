@@ -10,6 +10,7 @@ from edgebig.runtime.lower.builder import Builder
 from edgebig.runtime.lower.convolution import lower_conv
 from edgebig.runtime.lower.layout import lower_identity, lower_reshape, lower_transpose
 from edgebig.runtime.lower.matrix import lower_gemm
+from edgebig.runtime.lower.nbits import lower_matmul_nbits
 from edgebig.runtime.lower.normalise import lower_layer_normalization
 from edgebig.runtime.lower.pool import lower_average, lower_max_pool
 from edgebig.runtime.lower.qoperators import (
@@ -21,12 +22,14 @@ from edgebig.runtime.lower.qoperators import (
     lower_qlinear_unary,
 )
 from edgebig.runtime.lower.quantization import lower_dequantize, lower_quantize
+from edgebig.runtime.lower.slices import lower_concat, lower_slice, lower_split
 from edgebig.runtime.lower.unary import UNARY, lower_unary
 
 Handler = Callable[[Builder, ir.Node], None]
 
 HANDLERS: dict[str, Handler] = {
     "AveragePool": lower_average,
+    "Concat": lower_concat,
     "Conv": lower_conv,
     "DequantizeLinear": lower_dequantize,
     "Dropout": lower_identity,
@@ -43,7 +46,9 @@ HANDLERS: dict[str, Handler] = {
     "QuantizeLinear": lower_quantize,
     "ReduceMean": lower_average,
     "Reshape": lower_reshape,
+    "Slice": lower_slice,
     "Softmax": lower_softmax,
+    "Split": lower_split,
     "Squeeze": lower_reshape,
     "Transpose": lower_transpose,
     "Unsqueeze": lower_reshape,
@@ -55,6 +60,7 @@ HANDLERS: dict[str, Handler] = {
 MICROSOFT: dict[str, Handler] = {
     "DequantizeLinear": lower_dequantize,
     "Gelu": lower_unary,
+    "MatMulNBits": lower_matmul_nbits,
     "QGemm": lower_qgemm,
     "QLinearAdd": lower_qlinear_binary,
     "QLinearAveragePool": lower_qlinear_average,
@@ -74,6 +80,7 @@ WORK = frozenset(
         "Gemm",
         "GlobalAveragePool",
         "MatMul",
+        "MatMulNBits",
         "MaxPool",
         "QGemm",
         "QLinearConv",

@@ -15,7 +15,7 @@ def lower_reshape(b: Builder, node: ir.Node) -> None:
     if shape == x.shape:
         b.define(value, x)
         return
-    b.define(value, _through(x, lambda t: Tensor(value.name or "", t.element, shape, source=Reshaped(t))))
+    b.define(value, through(x, lambda t: Tensor(value.name or "", t.element, shape, source=Reshaped(t))))
 
 
 def lower_identity(b: Builder, node: ir.Node) -> None:
@@ -34,10 +34,10 @@ def lower_transpose(b: Builder, node: ir.Node) -> None:
     def turned(tensor: Tensor) -> Tensor:
         return Tensor(value.name or "", tensor.element, shape, source=Transposed(tensor, permutation))
 
-    b.define(value, _through(x, turned))
+    b.define(value, through(x, turned))
 
 
-def _through(x: Tensor, move: Callable[[Tensor], Tensor]) -> Tensor:
+def through(x: Tensor, move: Callable[[Tensor], Tensor]) -> Tensor:
     """Move a tensor; one that is a function of a quantized tensor stays one, of the moved quantized tensor."""
     source = x.source
     if not isinstance(source, Lookup):

@@ -1,18 +1,26 @@
 """Gemm and MatMul with constant weights: the same kernel as a 1x1 convolution, a row per pixel."""
 
 from math import prod
-from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from edgebig.graph.edit import constant_array
+from edgebig.kernels import dots
+from edgebig.kernels.dynamic import DynamicMatMul
+from edgebig.kernels.float_unary import PLAIN
 from edgebig.runtime.lower.builder import Builder, shape_of
-from edgebig.runtime.lower.convolution import Geometry, _emit_float, emit_integer
-from edgebig.runtime.lower.follow import follow
-from edgebig.runtime.lower.parameters import Weights, affine_input, weights_of
+from edgebig.runtime.lower.convolution import Geometry, emit_float, emit_integer, without_zero_points
+from edgebig.runtime.lower.follow import Tail, follow, only_consumer
+from edgebig.runtime.lower.parameters import Weights, affine_input, signed, weights_of
 from edgebig.runtime.lower.refusal import Refusal
-from edgebig.runtime.plan import natural
+from edgebig.runtime.lower.tensors import Affine, Tensor
+from edgebig.runtime.lower.unary import kernel_of
+from edgebig.runtime.plan import View, natural
+
+# Activations that the kernel of a float result applies by itself.
+ACTIVATIONS = frozenset({"Erf", "Gelu", "HardSwish", "Relu", "Sigmoid", "Softplus", "Tanh"})
 
 
 def lower_gemm(b: Builder, node: ir.Node) -> None:
@@ -72,13 +80,51 @@ def _emit(b: Builder, node: ir.Node, weights: Weights, bias: Weights | None) -> 
     )
     b.cover(tail.nodes)
     integer = affine_input(x)
-    shaped = Weights(weights.array, weights.scale, weights.zero_point, weights.axis)
-    if integer is not None and weights.scale is not None:
-        tensor, affine = integer
-        emit_integer(b, tail, geometry, _rows(b, tensor), affine, shaped, bias)
+    if integer is None or weights.scale is None:
+        emit_float(b, tail, geometry, _rows(b, x), weights.real(), bias)
+        return
+    tensor, affine = integer
+    if tail.affine is None and np.isinf(tail.low) and np.isinf(tail.high):
+        _to_float(b, tail, _rows(b, tensor), affine, weights, bias)
     else:
-        _emit_float(b, tail, geometry, _rows(b, x), shaped.real(), bias)
+        emit_integer(b, tail, geometry, _rows(b, tensor), affine, weights, bias)
 
 
-def _rows(b: Builder, tensor: Any) -> Any:
+def _to_float(b: Builder, tail: Tail, x: View, affine: Affine, weights: Weights, bias: Weights | None) -> None:
+    """A product whose result stays float: bias and activation are applied in float, as onnxruntime does."""
+    activation, node = "", only_consumer(b, tail.value)
+    if node is not None and node.op_type in ACTIVATIONS:
+        kind, parameters = kernel_of(node)
+        if kind in PLAIN and not parameters:
+            activation, tail.value = kind, node.outputs[0]
+            b.cover([node])
+    array, points = signed(weights, 0)
+    array, points = without_zero_points(array[..., None, None], points)
+    dot = dots.best(array.astype(np.int32) - points.reshape(-1, 1, 1, 1)).name
+    columns, inner = array.shape[:2]
+    rows = x.size // inner
+    step = DynamicMatMul(dot, rows, inner, columns, activation=activation, tasks=b.tasks(x.size * columns))
+    parameters_ = np.zeros(1, [("scale", np.float32), ("zero_point", np.int32)])
+    parameters_["scale"], parameters_["zero_point"] = affine.scale, affine.zero_point
+    real_bias = (
+        None
+        if bias is None
+        else bias.real()
+        if bias.scale is not None or bias.array.dtype.kind == "f"
+        else (bias.array.astype(np.float32) * (affine.scale * weights.scales(columns)))
+    )
+    packed = b.constants(
+        lambda: step.constants(array[..., 0, 0], real_bias, weights.scales(columns), points),
+        ("weights", "column_sums", "bias", "multiplier"),
+    )
+    made = b.result(tail.value, "f32")
+    b.emit(step, {"x": x, "parameters": parameters_, "y": made, **packed})
+
+
+def _real(bias: Weights, scales: NDArray) -> NDArray:
+    """A bias in float32; an int32 one without a scale is in units of the accumulators."""
+    return bias.real() if bias.array.dtype != np.int32 or bias.scale is not None else bias.array * scales
+
+
+def _rows(b: Builder, tensor: Tensor) -> View:
     return b.view(tensor, natural(len(tensor.shape)))

@@ -76,7 +76,7 @@ def weights_of(value: ir.Value | None) -> Weights | None:
     if array is not None:
         return Weights(array) if array.dtype == np.float32 else None
     node = value.producer() if value is not None else None
-    if node is None or node.op_type != "DequantizeLinear" or node.attributes.get_int("block_size", 0):
+    if node is None or node.op_type != "DequantizeLinear" or (node.attributes.get_int("block_size", 0) or 0) != 0:
         return None
     stored = constant_array(node.inputs[0])
     scale = constant_array(node.inputs[1])

@@ -29,8 +29,13 @@ def lower_dequantize(b: Builder, node: ir.Node) -> None:
 
 def quantize(x: Tensor, affine: Affine, value: ir.Value) -> Tensor:
     """The quantized tensor of a float one: itself, a table of another, or work to do."""
-    name, shape = value.name or "", shape_of(value)
-    source = x.source
+    shape_of(value)
+    return requantized(x, affine, value.name or "")
+
+
+def requantized(x: Tensor, affine: Affine, name: str = "") -> Tensor:
+    """A float tensor in 8 bits: a table where it is a function of a quantized one."""
+    source, name, shape = x.source, name or x.name, x.shape
     if not isinstance(source, Lookup):
         return Tensor(name, "u8", shape, source=Quantization(x, affine))
     table = quantized(source.table, affine)

@@ -8,7 +8,7 @@ import onnx_ir as ir
 from edgebig.graph.edit import constant_array
 from edgebig.kernels.errors import KernelError
 from edgebig.runtime.lower.builder import Builder, element_of, shape_of
-from edgebig.runtime.lower.handlers import handler_of
+from edgebig.runtime.lower.handlers import Handler, handler_of
 from edgebig.runtime.lower.parameters import is_constant_dequantize
 from edgebig.runtime.lower.refusal import Refusal
 from edgebig.runtime.plan import Plan, Port
@@ -36,14 +36,19 @@ def refusal_of(node: ir.Node) -> str | None:
             if value.uses() or value.is_graph_output():
                 shape_of(value)
                 element_of(value)
-        for value in node.inputs:
-            if value is not None and constant_array(value) is None and value.dtype is not None:
-                shape_of(value)
-                if value is node.inputs[0]:
-                    element_of(value)
+        for given in node.inputs:
+            _check_input(node, given)
     except Refusal as refusal:
         return refusal.reason
     return None
+
+
+def _check_input(node: ir.Node, value: ir.Value | None) -> None:
+    if value is None or value.dtype is None or constant_array(value) is not None:
+        return
+    shape_of(value)
+    if value is node.inputs[0]:
+        element_of(value)
 
 
 def lower_segment(nodes: Sequence[ir.Node], threads: int) -> Plan:
@@ -68,11 +73,8 @@ def lower_segment(nodes: Sequence[ir.Node], threads: int) -> Plan:
         for node in nodes:
             if node in b.done:
                 continue
-            handler = handler_of(node)
-            if handler is None:
-                raise Refusal(f"no kernel for {node.op_type}")
             b.begin(node)
-            handler(b, node)
+            _handler(node)(b, node)
         for index, value in enumerate(outputs):
             node = value.producer() or node
             b.begin(node)
@@ -85,6 +87,13 @@ def lower_segment(nodes: Sequence[ir.Node], threads: int) -> Plan:
         tuple(b.steps),
         tuple(node.name or node.op_type for node in nodes),
     )
+
+
+def _handler(node: ir.Node) -> Handler:
+    handler = handler_of(node)
+    if handler is None:
+        raise Refusal(f"no kernel for {node.op_type}")
+    return handler
 
 
 def boundary(nodes: Sequence[ir.Node]) -> tuple[list[ir.Value], list[ir.Value]]:

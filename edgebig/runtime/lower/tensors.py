@@ -28,7 +28,7 @@ class Tensor:
     element: Element
     shape: tuple[int, ...]
     views: list[View] = field(default_factory=list)
-    source: "Lookup | Quantization | Reshaped | Transposed | Scores | Sum | None" = None
+    source: "Lookup | Quantization | Reshaped | Scores | Sliced | Sum | Transposed | None" = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,3 +116,12 @@ class Sum:
 
     a: Tensor
     b: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Sliced:
+    """Neighbouring entries of one axis, from `start` on; as many as the tensor's own shape says."""
+
+    of: Tensor
+    axis: int
+    start: int

@@ -50,14 +50,14 @@ def lower_unary(b: Builder, node: ir.Node) -> None:
         table = evaluate(node, x.source.table)
         b.define(value, Tensor(value.name or "", "f32", x.shape, source=Lookup(x.source.of, table)))
         return
-    kind, parameters = _kernel(node)
+    kind, parameters = kernel_of(node)
     view = b.view(x)
     made = b.result(value, "f32", view.order)
     step = FloatUnary(kind=kind, size=view.size, tasks=b.tasks(8 * view.size), **parameters)
     b.emit(step, {"x": view, "y": made})
 
 
-def _kernel(node: ir.Node) -> tuple[str, dict[str, float]]:
+def kernel_of(node: ir.Node) -> tuple[str, dict[str, float]]:
     """The float kernel's name for a node, and its parameters."""
     known = UNARY[node.op_type]
     if known is None:

@@ -8,7 +8,17 @@ import pytest
 from onnx import TensorProto, helper
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, InvalidGraph, RuntimeException
 
-from edgebig.runtime.bridge import Program, Tensor, attach, instances, register, unregister
+from edgebig.runtime.bridge import (
+    BridgeError,
+    Program,
+    Tensor,
+    api,
+    attach,
+    connection,
+    instances,
+    register,
+    unregister,
+)
 from tests.runtime.bridge import segments
 from tests.runtime.bridge.segments import (
     add_one_program,
@@ -123,3 +133,21 @@ def test_attaching_twice_is_as_good_as_once() -> None:
     session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     np.testing.assert_array_equal(session.run(None, {"x": np.zeros(8, np.uint8)})[0], np.ones(8))
     unregister(key)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_an_exception_while_the_op_is_registered_comes_out_of_attach(
+    monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    """Early there is no onnxruntime function yet to make a status with."""
+
+    def broken(*_: Any, **__: Any) -> int:
+        raise ZeroDivisionError("no such luck")
+
+    where = (connection._Bridge, "_domain") if late else (api.Api, "of_base")
+    with monkeypatch.context() as patch:
+        patch.setattr(*where, broken)
+        with pytest.raises(BridgeError, match="no such luck") as caught:
+            attach(ort.SessionOptions())
+        assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    attach(ort.SessionOptions())

@@ -17,6 +17,7 @@ from edgebig.runtime.bridge import arenas, library, register, unregister
 from tests.runtime.bridge import segments
 from tests.runtime.bridge.segments import add_one_program, bytes_session, options, segment_model
 
+ROOT = Path(__file__).resolve().parents[3]
 X = np.arange(16, dtype=np.uint8)
 
 
@@ -91,9 +92,8 @@ def test_a_forked_child_runs_its_parents_session_and_makes_its_own() -> None:
 
 
 def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    root = Path(__file__).resolve().parents[3]
     prelude = "import numpy as np\nfrom tests.runtime.bridge.segments import *\nfrom edgebig.runtime.bridge import *\n"
-    env = {**os.environ, "PYTHONPATH": str(root), **environment}
+    env = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
     return subprocess.run(
         [sys.executable, "-X", "faulthandler", "-c", prelude + code],
         capture_output=True,
@@ -109,9 +109,9 @@ ENDINGS = {
     "sessions hidden in a cycle": "cycle = [s]; cycle.append(cycle); del s, t",
     "exception": "raise SystemExit(0)",
     "run by an exit handler that comes later": (
-        "import atexit; from edgebig.runtime.bridge import attach\n"
+        "import atexit\n"
         "def last():\n    assert (s.run(None, {'x': x})[0] == x + 6).all(); globals().clear()\n"
-        "atexit._clear(); from edgebig.runtime.bridge.attach import _made\n"
+        "atexit._clear(); from edgebig.runtime.bridge.connection import _made\n"
         "atexit.register(last); [atexit.register(op._shut_down) for op in _made[0]._ops.values()]"
     ),
     "kept by a module that goes last": "import sys; sys.keep = s; import builtins; builtins.keep_too = t; del s, t",
@@ -166,7 +166,8 @@ def test_no_folder_allows_it(tmp_path: Path) -> None:
     [
         ("import sys; sys.platform = 'darwin'", "needs 64-bit Linux"),
         ("import platform; platform.machine = lambda: 'riscv64'", "no custom ops on a riscv64 processor"),
-        ("import importlib.metadata as m; m.version = lambda name: '1.16.3'", "onnxruntime 1.16.3 is too old"),
+        ("ort.__version__ = '1.16.3'", "onnxruntime 1.16.3 is too old"),
+        ("import sys; sys.modules['onnxruntime'] = None", "pip install edgebig[cpu]"),
         (
             "import sys\nfor n in list(sys.modules):\n"
             "    if n.startswith(('numba', 'edgebig.runtime.bridge.c')): del sys.modules[n]\n"
@@ -184,9 +185,27 @@ def test_a_platform_without_the_bridge_gets_a_reason(breakage: str, reason: str)
     assert second.endswith(first)
 
 
+def test_importing_the_bridge_and_the_cache_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, edgebig.runtime, edgebig.runtime.bridge, edgebig.runtime.cache\n"
+        "print([n for n in ('numba', 'llvmlite', 'onnxruntime', 'onnx', 'numpy') if n in sys.modules])"
+    )
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=env)
+    assert result.stdout == "[]\n", result.stderr
+
+
+def test_numba_switched_off_is_a_reason() -> None:
+    code = "from edgebig.runtime.bridge import supported; print(supported())"
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_DISABLE_JIT": "1"}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=env)
+    assert result.returncode == 0, result.stderr
+    assert "NUMBA_DISABLE_JIT" in result.stdout or "numba cannot compile here" in result.stdout
+
+
 def test_a_lost_descriptor_is_noticed() -> None:
     code = (
-        "from edgebig.runtime.bridge import attach as a; import sys\n"
+        "import sys\n"
         "key = register(add_one_program(16)); x = np.arange(16, dtype=np.uint8)\n"
         "s = bytes_session(key)\n"
         "import os; os.closerange(3, 50)\n"

@@ -1,6 +1,9 @@
 """Segments inside onnxruntime's graphs give the right numbers."""
 
 import gc
+import math
+import resource
+import sys
 from typing import Any
 
 import numpy as np
@@ -16,7 +19,7 @@ from edgebig.runtime.bridge import Call, Program, Tensor, arenas, register, unre
 from edgebig.runtime.bridge.operands import operand
 from edgebig.runtime.bridge.program import ELEMENT_TYPES
 from edgebig.runtime.bridge.words import load, load_byte, store, store_byte
-from tests.runtime.bridge.segments import add, add_one_program, bytes_session, open_session, segment_model
+from tests.runtime.bridge.segments import add, add_one_program, bytes_session, bytes_tensor, open_session, segment_model
 
 
 @cfunc(types.void(types.intp, types.intp))
@@ -60,12 +63,12 @@ def test_any_number_of_tasks_steps_and_nodes(tasks: int, steps: int, nodes: int,
 def test_every_element_type_and_rank_passes_through(element_type: int, shape: tuple[int, ...]) -> None:
     dtype = helper.tensor_dtype_to_np_dtype(element_type)
     tensor = Tensor(element_type, shape)
-    length = np.array([tensor.size * dtype.itemsize])
+    length = np.array([math.prod(shape) * dtype.itemsize])
     calls = (Call(copy_bytes.address, 1, ((2, 0), (3, 0), (0, length.ctypes.data))),)
     key = register(Program((tensor,), (tensor,), 0, calls, keep=length))
     info = helper.make_tensor_value_info("x", element_type, shape)
     session = open_session(segment_model([key], inputs=[info], element_type=element_type))
-    x = np.arange(tensor.size).astype(dtype).reshape(shape)
+    x = np.arange(math.prod(shape)).astype(dtype).reshape(shape)
     value = ort.OrtValue.ortvalue_from_numpy_with_onnx_type(x, element_type)
     y = session.run_with_ort_values(None, {"x": value})[0]
     assert list(y.shape()) == list(shape)
@@ -117,6 +120,21 @@ def test_the_arena_is_aligned_and_kept(size: int) -> None:
     assert arenas.kept_bytes() - before == arenas.block_size(size) >= size
     del session
     assert arenas.kept_bytes() == before
+    unregister(key)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts the page faults of this process as Linux does")
+def test_a_large_arena_is_not_faulted_in_anew_by_every_run() -> None:
+    size = 8 << 20
+    length = np.array([size - 64])
+    fill = Call(copy_bytes.address, 1, ((1, 0), (1, 64), (0, length.ctypes.data)))
+    key = register(Program((bytes_tensor(8),), (bytes_tensor(8),), size, (fill,), keep=length))
+    session = bytes_session(key)
+    session.run(None, {"x": np.zeros(8, np.uint8)})
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        session.run(None, {"x": np.zeros(8, np.uint8)})
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < 20  # with huge pages, 40 would be needed
     unregister(key)
 
 

@@ -1,7 +1,6 @@
 """Making the op known to a session's options."""
 
 import ctypes
-import importlib.metadata
 import platform
 import sys
 import threading
@@ -47,11 +46,18 @@ class _Bridge:
     """The process's one connection to onnxruntime."""
 
     def __init__(self) -> None:
+        _check_onnxruntime()
         try:
+            import numba
+
             from edgebig.runtime.bridge import custom_op, library
         except ImportError as e:
             raise BridgeError(f"numba cannot be imported ({e}). Install it: pip install numba") from e
-        _check_version()
+        except Exception as e:  # Numba has many kinds: a processor it does not know, a broken LLVM
+            first = next(iter(str(e).strip().splitlines()), "no message")
+            raise BridgeError(f"numba cannot compile here ({type(e).__name__}: {first})") from e
+        if vars(numba.config).get("DISABLE_JIT"):
+            raise BridgeError("numba is switched off. Unset NUMBA_DISABLE_JIT.")
         self._op_type, self._library_type = custom_op.SegmentOp, library.Library
         self._callback = _REGISTER(self._register)
         self._address = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
@@ -71,7 +77,10 @@ class _Bridge:
         try:
             session_options.register_custom_ops_library(self._library.path)
         except Exception as e:  # onnxruntime has many kinds, and this is about any of them
-            raise BridgeError(f"onnxruntime refuses the custom op: {self._now.error or e}") from (self._now.error or e)
+            self._now.error = self._now.error or e
+        error, self._now.error = self._now.error, None
+        if error:
+            raise BridgeError(f"onnxruntime does not take the custom op: {error}") from error
         self._attached.add(session_options)
 
     def _register(self, session_options: int, base: int) -> int | None:
@@ -103,12 +112,12 @@ def _bridge() -> _Bridge:
     return _made[0]
 
 
-def _check_version() -> None:
-    """Refuse what is known to be too old before onnxruntime writes about it to stderr."""
-    for name in ("onnxruntime", "onnxruntime-gpu"):
-        try:
-            version = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-        if tuple(map(int, version.split(".")[:2])) < (1, VERSION):
-            raise BridgeError(f"onnxruntime {version} is too old. Install onnxruntime 1.{VERSION} or newer.")
+def _check_onnxruntime() -> None:
+    """Refuse what is too old before onnxruntime writes about it to stderr."""
+    try:
+        import onnxruntime
+    except ImportError as e:
+        raise BridgeError(f"onnxruntime cannot be imported ({e}). Install it: pip install edgebig[cpu]") from e
+    version = onnxruntime.__version__
+    if tuple(map(int, version.split(".")[:2])) < (1, VERSION):
+        raise BridgeError(f"onnxruntime {version} is too old. Install onnxruntime 1.{VERSION} or newer.")
