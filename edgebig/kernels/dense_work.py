@@ -19,6 +19,7 @@ from edgebig.kernels.tile import Tile
 from edgebig.kernels.vector import Loop, Value, const, stack
 
 PANEL_BYTES = 160 * 1024  # stays in a second-level cache while the weights pass through the first
+NEAR_BYTES = 16 * 1024  # stays in a first-level cache
 PIECE_BYTES = 20 * 1024  # of weights: leaves room for activations in a first-level cache of 32 KB
 _ROWS_IN_PIECES = 96  # what a piece of them takes fits a second-level cache, whatever the length of the rows
 _TILES_PER_TASK = 4  # with fewer, tasks share the filters instead if there are more of them
@@ -61,7 +62,9 @@ class Work:
     @property
     def tiles_at_once(self) -> int:
         """Tiles in a block of rows."""
-        fitting = PANEL_BYTES // (self.tile.a_pitch * self.tile.rows)
+        few = self.blocks.group_bytes <= PIECE_BYTES  # the weights stay in the first-level cache: let the rest do, too
+        row_bytes = self.tile.a_pitch + self.tile.y_pitch
+        fitting = (NEAR_BYTES if few else PANEL_BYTES) // (row_bytes * self.tile.rows)
         if self.panel is None and self.pieces > 1:
             fitting = max(fitting, _ROWS_IN_PIECES // self.tile.rows)
         return min(self.tiles, max(1, fitting))

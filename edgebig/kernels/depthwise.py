@@ -158,20 +158,29 @@ class FloatDepthwise:
 def best_isa(weights: NDArray[Any], strides: tuple[int, int] = (1, 1), dilations: tuple[int, int] = (1, 1)) -> str:
     """The name of the fastest dot product here that is exact for depthwise weights [channels, 1, height, width].
 
-    Quads of rows stand above each other in a tile, so which weights share a 16-bit sum depends on the stride.
+    Which weights share a 16-bit sum depends on the stride, and on how many output rows are done together, which an
+    image of few rows limits; so the choice holds for images of any size.
     """
     if weights.dtype == np.float32:
         return next(dot.name for dot in dots.available() if dot.real)
-    kernel = (int(weights.shape[2]), int(weights.shape[3]))
-    for dot in (dot for dot in dots.available() if not dot.real and not dot.narrow):
-        window = Window((1, 1), kernel, strides, dilations, (99, 99, 99, 99))
-        plan = Plan(window, dot, 1, int(weights.shape[0]), 1)
+    for dot in dots.available():
+        if dot.real or dot.narrow:
+            continue
         try:
-            check_weights(plan, weights, pack_weights(plan, weights[:, 0].astype(np.int32)))
+            for height in (1, 2, 3, 4):
+                plan = Plan(_least_window(weights, strides, dilations, height), dot, 1, int(weights.shape[0]), 1)
+                check_weights(plan, weights, pack_weights(plan, weights[:, 0].astype(np.int32)))
         except KernelError:
             continue
         return dot.name
     raise KernelError("No dot product is exact for these weights; they must lie within int16.")
+
+
+def _least_window(weights: NDArray[Any], strides: tuple[int, int], dilations: tuple[int, int], height: int) -> Window:
+    """The smallest image that gives so many output rows."""
+    down, across = ((int(weights.shape[2 + axis]) - 1) * dilations[axis] + 1 for axis in (0, 1))
+    kernel = (int(weights.shape[2]), int(weights.shape[3]))
+    return Window((down + (height - 1) * strides[0], across), kernel, strides, dilations)
 
 
 def _check(step: Depthwise | FloatDepthwise, *, real: bool) -> None:

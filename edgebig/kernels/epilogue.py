@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llvmlite import ir
+from numba.core import cgutils
 
 from edgebig.kernels.errors import KernelError
-from edgebig.kernels.vector import F32, I8, I32, Value, at, fill, shuffle, store, vector_of
+from edgebig.kernels.vector import F32, I8, I32, Value, at, fill, shuffle, store, suffix, vector_of
 
 _ROUND = 12582912.0  # 1.5 * 2**23
 _ROUND_BITS = 0x4B400000
@@ -54,31 +55,41 @@ def requantize(
         A vector of i8 with all lanes, in the order given.
     """
     reals = [b.fmul(to_float(b, x), multiplier) for x, multiplier in zip(accumulators, multipliers, strict=True)]
-    return quantize(b, reals, output)
+    return quantize(b, reals, output, number=accumulators[0].type.element == I32)
 
 
-def quantize(b: ir.IRBuilder, reals: Sequence[Value], output: Requantize) -> Value:
-    """Round vectors of f32, already divided by the output's scale, into one u8 vector. NaN becomes `low`."""
-    return concatenate(b, [round_to_int(b, x, output) for x in reals], I8)
+def quantize(b: ir.IRBuilder, reals: Sequence[Value], output: Requantize, *, number: bool = False) -> Value:
+    """Round vectors of f32, already divided by the output's scale, into one u8 vector.
+
+    NaN becomes `low`; `number` says that there is none, which saves instructions.
+    """
+    return concatenate(b, [round_to_int(b, x, output, number=number) for x in reals], I8)
 
 
-def round_to_int(b: ir.IRBuilder, real: Value, output: Requantize) -> Value:
+def round_to_int(b: ir.IRBuilder, real: Value, output: Requantize, *, number: bool = False) -> Value:
     """Round a vector of f32, already divided by the output's scale: a vector of i32 within low..high."""
     lanes = real.type.count
-    real = clamp(b, real, output.low - output.zero_point, output.high - output.zero_point)
+    real = clamp(b, real, output.low - output.zero_point, output.high - output.zero_point, number=number)
     rounded = b.bitcast(b.fadd(real, fill(F32, lanes, _ROUND)), vector_of(I32, lanes))
     return b.sub(rounded, fill(I32, lanes, _ROUND_BITS - output.zero_point))
 
 
-def clamp(b: ir.IRBuilder, real: Value, low: float, high: float) -> Value:
-    """Limit a vector of f32 to low..high; NaN becomes `low`, an infinite limit costs nothing."""
-    lanes = real.type.count
-    if low > -float("inf"):
-        limit = fill(F32, lanes, low)
-        real = b.select(b.fcmp_ordered(">", real, limit), real, limit)
-    if high < float("inf"):
-        limit = fill(F32, lanes, high)
-        real = b.select(b.fcmp_ordered("<", real, limit), real, limit)
+def clamp(b: ir.IRBuilder, real: Value, low: float, high: float, *, number: bool = False) -> Value:
+    """Limit a vector of f32 to low..high; an infinite limit costs nothing.
+
+    NaN becomes `low`. Where there is none (`number`), the limits are said with maxnum and minnum, because LLVM draws a
+    following addition into a select, which then costs a comparison and a blend.
+    """
+    for limit, sign, name in ((low, ">", "maxnum"), (high, "<", "minnum")):
+        if abs(limit) == float("inf"):
+            continue
+        bound = fill(F32, real.type.count, limit)
+        if number:
+            kind = ir.FunctionType(real.type, [real.type] * 2)
+            function = cgutils.get_or_insert_function(b.module, kind, f"llvm.{name}.{suffix(real.type)}")
+            real = b.call(function, [real, bound], fastmath=("nnan",))
+        else:
+            real = b.select(b.fcmp_ordered(sign, real, bound), real, bound)
     return real
 
 

@@ -50,7 +50,7 @@ def _softplus(b: ir.IRBuilder, x: Value) -> Value:
     return b.fadd(fm.at_least(b, x, 0.0), fm.log1p_unit(b, small))
 
 
-# What `alpha` and `beta` mean is ONNX's naming; functions without them ignore both, which have to be 0 then.
+# Functions of x, alpha and beta; the names are ONNX's.
 WITH_PARAMETERS: dict[str, Function] = {
     "clip": lambda b, x, low, high: fm.at_most(b, fm.at_least(b, x, low), high),
     "leaky_relu": _leaky_relu,
@@ -74,6 +74,7 @@ PLAIN: dict[str, Callable[[ir.IRBuilder, Value], Value]] = {
     "negate": fm.negate,
     "reciprocal": lambda b, x: b.fdiv(fm.like(x, 1.0), x),
 }
+WITH_BETA = ("clip", "hardsigmoid")
 DEFAULTS: dict[str, tuple[float, float]] = {
     "clip": (-float("inf"), float("inf")),
     "leaky_relu": (0.01, 0.0),
@@ -114,6 +115,8 @@ class FloatUnary:
             raise KernelError(f"kind is {self.kind!r}; known are {', '.join([*PLAIN, *WITH_PARAMETERS])}.")
         if self.kind in PLAIN and (self.alpha, self.beta) != (None, None):
             raise KernelError(f"{self.kind} has no parameters; leave alpha and beta out.")
+        if self.beta is not None and self.kind not in WITH_BETA:
+            raise KernelError(f"{self.kind} has no beta; {' and '.join(WITH_BETA)} have.")
 
     def build(self) -> Callable[..., Any]:
         """The jitted function `run(x, y, task)`; y may be x."""

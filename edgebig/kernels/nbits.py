@@ -16,16 +16,13 @@ from edgebig.kernels import dots
 from edgebig.kernels.errors import KernelError
 from edgebig.kernels.nbits_arithmetic import Arithmetic, arithmetic, best
 from edgebig.kernels.nbits_layout import Layout, pack
-from edgebig.kernels.nbits_panel import clear_words, copy_words, quantize_block, scale_block
+from edgebig.kernels.nbits_panel import quantize_block, scale_block
 from edgebig.kernels.nbits_tile import Tile, float_tile, integer_tile
-from edgebig.kernels.vector import intrinsic_of, scratch
+from edgebig.kernels.nbits_work import PANEL_BYTES, Work
+from edgebig.kernels.vector import Value, function_of
 
 FLOAT, INT8 = "float", "int8"
 BLOCK_SIZES = (16, 32, 64, 128)
-# Rows of a tile: the work of unpacking weights is shared by them, and four use the registers well.
-TILE_ROWS = 4
-# Stack that the activations of one pass may take.
-PANEL_BYTES = 192 * 1024
 
 
 @dataclass(frozen=True)
@@ -143,72 +140,43 @@ class MatMulNBits:
         return {"weights": pack(layout, weights.reshape(*shape, blob), scales.reshape(shape), points), "bias": start}
 
     def build(self) -> Callable[..., Any]:
-        """A jitted `run(x, weights, bias, y, task)`."""
-        layout, blocks, record, size = self.layout, self.blocks, self._panel_record, self.block_size
-        rows, columns, inner, tasks = self.rows, self.columns, self.inner, self.tasks
-        groups, outputs, group_bytes = layout.groups(columns), layout.outputs, blocks * layout.record
-        room = PANEL_BYTES // (blocks * record)
-        full = min(TILE_ROWS, room, rows)
-        at_once = min(room // full * full, rows)
-        panel_memory, edge_memory, tail_memory = (
-            scratch(bytes_) for bytes_ in (at_once * blocks * record, full * outputs * 4, size * 4)
-        )
-        prepare, copy, clear = self._prepare_block(), copy_words(), clear_words()
-        multiply, multiply_rest = self._multiply(full), self._multiply(rows % full or full)
+        """A jitted `run(x, weights, bias, y, task)`.
 
-        # One function that calls each piece of vector code in one place: every other call compiles it once more.
+        Raises:
+            KernelError: The processor lacks the dot product.
+        """
+        if not dots.runs(dots.get(self.dot)):
+            known = ", ".join(dot.name for dot in dots.available())
+            raise KernelError(f"this processor has no {self.dot}; it has {known}")
+        work = function_of(5, self.work.emit)
+
         @njit
         def run(x, weights, bias, y, task):  # type: ignore[no-untyped-def]
-            panel, edge, tail = panel_memory(), edge_memory(), tail_memory()
-            clear(tail, size)
-            for start in range(0, rows, at_once):
-                count = min(at_once, rows - start)
-                for row in range(count):
-                    tile = row - row % full
-                    together = min(full, count - tile)
-                    for block in range(blocks):
-                        source = x + 4 * ((start + row) * inner + block * size)
-                        if (block + 1) * size > inner:
-                            copy(source, tail, inner - block * size)
-                            source = tail
-                        prepare(source, panel + (tile * blocks + block * together + row - tile) * record)
-                for group in range(groups * task // tasks, groups * (task + 1) // tasks):
-                    w, first = weights + group * group_bytes, bias + 4 * group * outputs
-                    width = min(outputs, columns - group * outputs)
-                    for row in range(0, count, full):
-                        tile = panel + row * blocks * record
-                        place = y + 4 * ((start + row) * columns + group * outputs)
-                        # The last group may be wider than what is left of y.
-                        to, pitch = (place, 4 * columns) if width == outputs else (edge, 4 * outputs)
-                        if row + full <= count:
-                            multiply(tile, w, first, to, pitch)
-                        else:
-                            multiply_rest(tile, w, first, to, pitch)
-                        if width < outputs:
-                            for i in range(min(full, count - row)):
-                                copy(edge + 4 * i * outputs, place + 4 * i * columns, width)
+            work(x, weights, bias, y, task)
 
         return run
 
-    def _multiply(self, rows: int) -> Callable[..., Any]:
-        """`multiply(panel, weights, bias, y, pitch)`: so many rows by one group of outputs."""
+    @property
+    def work(self) -> Work:
+        """The code that `build` compiles."""
+        sizes = (self.rows, self.inner, self.columns, self._panel_record)
+        return Work(self.layout, *sizes, self.tasks, self._prepare, self._multiply)
+
+    def _multiply(self, rows: int) -> Callable[..., None]:
+        """The code of so many rows by one group of outputs."""
         tile = Tile(self.layout, rows, self.blocks, self._panel_record)
         return float_tile(tile) if self.accuracy == FLOAT else integer_tile(tile, self._arithmetic)
 
-    def _prepare_block(self) -> Callable[..., Any]:
-        """`prepare(x, record)`: one block of one row."""
+    def _prepare(self, b: Any, x: Value, record: Value) -> None:
+        """The code that makes one block of one row ready."""
         point = 1 if self.has_zero_points else 2 ** (self.bits - 1)
         if self.accuracy == FLOAT:
-            return intrinsic_of(
-                2,
-                lambda b, x, to: scale_block(b, x, to, block_size=self.block_size, bits=self.bits, zero_point=point),
-            )
+            scale_block(b, x, record, block_size=self.block_size, bits=self.bits, zero_point=point)
+            return
         how = self._arithmetic
-        point -= 0 if self.has_zero_points else how.offset
         chunk = 0 if self.has_zero_points else how.chunk
-        return intrinsic_of(
-            2, lambda b, x, to: quantize_block(b, x, to, block_size=self.block_size, chunk=chunk, zero_point=point)
-        )
+        point -= 0 if self.has_zero_points else how.offset
+        quantize_block(b, x, record, block_size=self.block_size, chunk=chunk, zero_point=point)
 
 
 def _expect(name: str, tensor: NDArray[Any], kind: Any, size: int) -> None:

@@ -5,9 +5,6 @@ For integer arithmetic each block is quantized to int8 by its largest magnitude,
 undo the position of a weight's bits in its word, which saves the shift.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 from llvmlite import ir
 
 from edgebig.kernels.vector import (
@@ -15,13 +12,10 @@ from edgebig.kernels.vector import (
     I8,
     I16,
     I32,
-    Loop,
     Value,
     at,
     call,
-    const,
     fill,
-    intrinsic_of,
     load,
     shuffle,
     splat,
@@ -112,26 +106,3 @@ def _by_lane(b: ir.IRBuilder, value: Value) -> Value:
     pairs = b.add(shuffle(b, value, value, [0, 2, 4, 6]), shuffle(b, value, value, [1, 3, 5, 7]))
     both = b.add(shuffle(b, pairs, pairs, [0, 1]), shuffle(b, pairs, pairs, [2, 3]))
     return b.bitcast(b.trunc(both, vector_of(I16, 2)), I32)
-
-
-def copy_words() -> Callable[..., Any]:
-    """`copy(x, y, count)`: so many 32-bit words."""
-
-    def body(b: ir.IRBuilder, x: Value, y: Value, count: Value) -> None:
-        loop = Loop(b, count)
-        offset = b.mul(loop.index, const(4))
-        store(b, load(b, b.add(x, offset), I32), b.add(y, offset))
-        loop.end()
-
-    return intrinsic_of(3, body)
-
-
-def clear_words() -> Callable[..., Any]:
-    """`clear(y, count)`: so many 32-bit zeros."""
-
-    def body(b: ir.IRBuilder, y: Value, count: Value) -> None:
-        loop = Loop(b, count)
-        store(b, I32(0), b.add(y, b.mul(loop.index, const(4))))
-        loop.end()
-
-    return intrinsic_of(2, body)

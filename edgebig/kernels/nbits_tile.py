@@ -6,7 +6,6 @@ and added to the result, which starts at the bias.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from llvmlite import ir
 
@@ -23,7 +22,6 @@ from edgebig.kernels.vector import (
     call,
     const,
     fill,
-    intrinsic_of,
     load,
     opaque,
     splat,
@@ -41,6 +39,7 @@ LINE_BYTES = 64
 WORDS_OF_ONE_ROW, WORDS_OF_ROWS, FLOAT_INPUTS = 4, 1, 8
 
 Totals = list[list[Value]]
+Emit = Callable[..., None]
 Block = Callable[[ir.IRBuilder, Value, Value, Value], Totals]
 
 
@@ -65,8 +64,8 @@ class Tile:
         """Vectors of outputs at a time: fewer with more rows, so that totals stay in registers."""
         return VECTORS if self.rows <= 2 else VECTORS // 2
 
-    def intrinsic(self, block: Block, row_scale: int | None) -> Callable[..., Any]:
-        """The code: `multiply(panel, weights, bias, y, pitch)`.
+    def code(self, block: Block, row_scale: int | None) -> Emit:
+        """The code: `emit(b, panel, weights, bias, y, pitch)`.
 
         Args:
             block: `block(b, panel, weights, zero_points)` gives the totals of a block, f32 vectors [rows][vectors].
@@ -86,7 +85,7 @@ class Tile:
             self._sweep(b, block, row_scale, starts, b.add(bias, words), b.add(y, words), pitch)
             parts.end()
 
-        return intrinsic_of(5, body)
+        return body
 
     def _sweep(
         self,
@@ -135,7 +134,7 @@ class Starts:
     zero_points: Value
 
 
-def integer_tile(tile: Tile, arithmetic: Arithmetic) -> Callable[..., Any]:
+def integer_tile(tile: Tile, arithmetic: Arithmetic) -> Emit:
     """The loop for int8 activations: records of block_size s8, a scale, and correction words (see `quantize_block`)."""
     layout = tile.layout
     chunk = arithmetic.chunk or layout.block_size
@@ -153,7 +152,7 @@ def integer_tile(tile: Tile, arithmetic: Arithmetic) -> Callable[..., Any]:
             _correct(b, tile, sums, panel, zero_points)
         return [[b.sitofp(total, vector_of(F32, layout.lanes)) for total in row] for row in sums]
 
-    return tile.intrinsic(block, layout.block_size)
+    return tile.code(block, layout.block_size)
 
 
 def _add(b: ir.IRBuilder, left: list[Value], right: list[Value]) -> list[Value]:
@@ -229,7 +228,7 @@ def _zero_points(b: ir.IRBuilder, layout: Layout, zero_points: Value, j: int) ->
     return extend(points, vector_of(I32, layout.lanes))
 
 
-def float_tile(tile: Tile) -> Callable[..., Any]:
+def float_tile(tile: Tile) -> Emit:
     """The loop for float activations: records of block_size f32 and a correction (see `scale_block`)."""
     layout = tile.layout
     whole, wide = vector_of(I32, layout.lanes), vector_of(F32, layout.lanes)
@@ -259,7 +258,7 @@ def float_tile(tile: Tile) -> Callable[..., Any]:
                     totals[index] = multiply_add(b, activation, value, totals[index])
         return _by_row(tile, loop.end(totals))
 
-    return tile.intrinsic(block, None)
+    return tile.code(block, None)
 
 
 def _field(b: ir.IRBuilder, words: Value, bits: int, field: int) -> Value:

@@ -106,6 +106,15 @@ def test_saturating_dot_products_refuse_weights_they_get_wrong():
         Depthwise("maddubs256", 1, 5, 5, 16, (3, 3)).constants(weights, None, np.ones(16, np.float32))
 
 
+@pytest.mark.parametrize("height", [1, 2, 3, 5])
+def test_the_chosen_dot_product_suits_images_of_any_height(height):
+    # Of the rows 0, 2, 3, 5 that two output rows read, the first takes 0 and 3: no neighbours, but alone they are.
+    weights, geometry = np.full((1, 1, 2, 1), 127, np.int8), ((2, 1), (2, 2), (3, 1))
+    step = Depthwise(best_isa(weights, *geometry[1:]), 1, 2 * height + 2, 4, 1, *geometry)
+    assert step.plan.window.output[0] == height
+    step.constants(weights, None, np.ones(1, np.float32))
+
+
 def test_channel_slices_and_floats_out():
     x, weights, bias, multiplier = integers((1, 6, 7, 40), (3, 3), 5)
     part = slice(0, 20)

@@ -91,7 +91,9 @@ def test_repr_rebuilds():
     assert eval(repr(step)) == step
 
 
-@pytest.mark.parametrize("fields", [("sine", 4), ("relu", 0), ("relu", 4, 1.0), ("relu", 4, None, None, 0)])
+@pytest.mark.parametrize(
+    "fields", [("sine", 4), ("relu", 0), ("relu", 4, 1.0), ("relu", 4, None, None, 0), ("elu", 4, 1.0, 2.0)]
+)
 def test_refuses(fields):
     with pytest.raises(KernelError):
         FloatUnary(*fields)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from edgebig.kernels import dots
 from edgebig.kernels.errors import KernelError
 from edgebig.kernels.nbits import MatMulNBits
 from tests.kernels.memory import run_step
@@ -189,6 +190,12 @@ def test_what_it_refuses(changed: dict[str, Any], said: str) -> None:
     }
     with pytest.raises(KernelError, match=said):
         MatMulNBits(**fields | changed)
+
+
+@pytest.mark.skipif(dots.runs(dots.get("neon_sdot")), reason="this processor has it")
+def test_instructions_the_processor_lacks_are_refused_before_they_end_the_process() -> None:
+    with pytest.raises(KernelError, match="this processor has no neon_sdot"):
+        MatMulNBits(1, 64, 8, 4, 32, False, dot="neon_sdot").build()
 
 
 def test_tensors_it_refuses() -> None:

@@ -22,6 +22,7 @@ from edgebig.runtime.lower.qoperators import (
     lower_qlinear_unary,
 )
 from edgebig.runtime.lower.quantization import lower_dequantize, lower_quantize
+from edgebig.runtime.lower.resize import lower_resize
 from edgebig.runtime.lower.slices import lower_concat, lower_slice, lower_split
 from edgebig.runtime.lower.unary import UNARY, lower_unary
 
@@ -46,6 +47,7 @@ HANDLERS: dict[str, Handler] = {
     "QuantizeLinear": lower_quantize,
     "ReduceMean": lower_average,
     "Reshape": lower_reshape,
+    "Resize": lower_resize,
     "Slice": lower_slice,
     "Softmax": lower_softmax,
     "Split": lower_split,
@@ -71,6 +73,26 @@ MICROSOFT: dict[str, Handler] = {
     "QuantizeLinear": lower_quantize,
     "QuickGelu": lower_unary,
 }
+
+# Operators that take 8-bit tensors by their definition.
+QUANTIZED = frozenset({"DequantizeLinear", "QLinearConv", "QLinearMatMul"})
+
+# Operators of float tensors that kernels run on 8-bit ones as well: they move numbers, or pick the largest.
+RAW = frozenset(
+    {
+        "Concat",
+        "Dropout",
+        "Flatten",
+        "Identity",
+        "MaxPool",
+        "Reshape",
+        "Slice",
+        "Split",
+        "Squeeze",
+        "Transpose",
+        "Unsqueeze",
+    }
+)
 
 # Operators without which a segment is not worth a node: what is left is moving and converting numbers.
 WORK = frozenset(

@@ -27,8 +27,9 @@ def lower_max_pool(b: Builder, node: ir.Node) -> None:
     quantized = affine_input(x)
     if quantized is None:
         view = b.view(x, order)
-        made = b.result(value, "f32", order)
-        step = MaxPool(**fields, element="f32", tasks=b.tasks(view.size * prod(fields["kernel"])))
+        made = b.result(value, x.element, order)
+        element: Any = x.element
+        step = MaxPool(**fields, element=element, tasks=b.tasks(view.size * prod(fields["kernel"])))
         b.emit(step, {"x": view, "y": made})
         return
     q, affine = quantized

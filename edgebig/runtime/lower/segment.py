@@ -8,7 +8,7 @@ import onnx_ir as ir
 from edgebig.graph.edit import constant_array
 from edgebig.kernels.errors import KernelError
 from edgebig.runtime.lower.builder import Builder, element_of, shape_of
-from edgebig.runtime.lower.handlers import Handler, handler_of
+from edgebig.runtime.lower.handlers import HANDLERS, QUANTIZED, RAW, Handler, handler_of
 from edgebig.runtime.lower.parameters import is_constant_dequantize
 from edgebig.runtime.lower.refusal import Refusal
 from edgebig.runtime.plan import Plan, Port
@@ -47,8 +47,10 @@ def _check_input(node: ir.Node, value: ir.Value | None) -> None:
     if value is None or value.dtype is None or constant_array(value) is not None:
         return
     shape_of(value)
-    if value is node.inputs[0]:
-        element_of(value)
+    if value is not node.inputs[0]:
+        return
+    if element_of(value) != "f32" and node.op_type in HANDLERS and node.op_type not in RAW | QUANTIZED:
+        raise Refusal(f"its input is {value.dtype.name.lower()}")
 
 
 def lower_segment(nodes: Sequence[ir.Node], threads: int) -> Plan:

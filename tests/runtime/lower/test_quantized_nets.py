@@ -44,6 +44,16 @@ NETS = {
         b = Conv <pads = [1, 1, 1, 1]> (x, w1)
         c = Concat <axis = 1> (a, b)
         y = Conv (c, w2) }""",
+    "resized": """agraph (float[1, 4, 5, 6] x, float[7, 4, 3, 3] w0, float[5, 7, 1, 1] w1) => (float[1, 5, 10, 9] y) {
+        a = Conv <pads = [1, 1, 1, 1]> (x, w0)
+        sizes = Constant <value = int64[4] {1, 7, 10, 9}> ()
+        b = Resize <mode = "nearest", nearest_mode = "floor"> (a, , , sizes)
+        y = Conv (b, w1) }""",
+    "halves": """agraph (float[1, 8, 5, 5] x, float[12, 8, 1, 1] w0, float[9, 12, 1, 1] w1) => (float[1, 9, 5, 5] y) {
+        a = Conv (x, w0)
+        b, c = Split <axis = 1, num_outputs = 2> (a)
+        d = Concat <axis = 1> (c, b)
+        y = Conv (d, w1) }""",
     "head": """agraph (float[3, 4, 5, 5] x, float[6, 4, 3, 3] w0, float[54, 10] w1, float[10] b1) => (float[3, 10] y) {
         a = Conv (x, w0)
         b = Relu (a)

@@ -1,0 +1,48 @@
+"""Ask onnxruntime what a node does with given numbers."""
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from edgebig.dependencies import require
+
+
+def run_alone(node: ir.Node, values: NDArray) -> NDArray:
+    """What onnxruntime gives for a node whose first input is `values` and whose others are constants.
+
+    Args:
+        node: The node; one output is asked for.
+        values: float32.
+
+    Returns:
+        float32.
+    """
+    ort = require("onnxruntime", extra="cpu", purpose="edgebig.runtime")
+    proto = ir.to_proto(node)
+    del proto.input[:]
+    del proto.output[:]
+    proto.input.append("x")
+    proto.output.append("y")
+    initializers = []
+    for i, value in enumerate(node.inputs[1:], 1):
+        tensor = None if value is None else value.const_value
+        proto.input.append("" if tensor is None else f"c{i}")
+        if tensor is not None:
+            initializers.append(onnx.numpy_helper.from_array(np.asarray(tensor.numpy()), f"c{i}"))
+    shapes = {"x": list(values.shape), "y": None}
+    ports = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name, shape in shapes.items()]
+    graph = onnx.helper.make_graph([proto], "alone", ports[:1], ports[1:], initializers)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid(node.domain, _opset(node))])
+    model.ir_version = min(model.ir_version, 10)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, {"x": values.astype(np.float32)})[0])
+
+
+def _opset(node: ir.Node) -> int:
+    if node.version:
+        return node.version
+    return node.graph.opset_imports.get(node.domain, 21) if isinstance(node.graph, ir.Graph) else 21
