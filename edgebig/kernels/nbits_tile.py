@@ -44,6 +44,16 @@ Block = Callable[[ir.IRBuilder, Value, Value, Value], Totals]
 
 
 @dataclass(frozen=True)
+class Starts:
+    """Addresses of the first block: of its activations, and of some outputs' weights, scales and zero points."""
+
+    panel: Value
+    weights: Value
+    scales: Value
+    zero_points: Value
+
+
+@dataclass(frozen=True)
 class Tile:
     """The part of the work that one call does: some rows by one group of outputs.
 
@@ -92,7 +102,7 @@ class Tile:
         b: ir.IRBuilder,
         block: Block,
         row_scale: int | None,
-        starts: "Starts",
+        starts: Starts,
         bias: Value,
         y: Value,
         pitch: Value,
@@ -122,16 +132,6 @@ class Tile:
             place = b.add(y, b.mul(pitch, const(i)))
             for j in range(self.vectors):
                 store(b, results[i * self.vectors + j], at(b, place, 4 * lanes * j))
-
-
-@dataclass(frozen=True)
-class Starts:
-    """Addresses of the first block: of its activations, and of some outputs' weights, scales and zero points."""
-
-    panel: Value
-    weights: Value
-    scales: Value
-    zero_points: Value
 
 
 def integer_tile(tile: Tile, arithmetic: Arithmetic) -> Emit:

@@ -150,7 +150,8 @@ def _judge(
     replace_segments(ours, {key: [node for node in ours.graph if not is_constant_dequantize(node)]})
     verdict = _contest(ours, alone, threads)
     found = {k: getattr(verdict, k) for k in ("faster", "speedup", "low", "high", "reason")}
-    cache.put("verdict", digest, found)
+    if verdict.decided:
+        cache.put("verdict", digest, found)
     return key, _told(story, found), False
 
 
@@ -165,7 +166,8 @@ def _judge_whole(
     if known is None:
         verdict = _contest(replaced, special, threads)
         known = {k: getattr(verdict, k) for k in ("faster", "speedup", "low", "high", "reason")}
-        cache.put("model", digest, known)
+        if verdict.decided:
+            cache.put("model", digest, known)
         record = replace(record, from_cache=False)
     return replace(
         record,

@@ -2,9 +2,11 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from textwrap import fill
 
+from edgebig.kernels.dense import Conv
+from edgebig.kernels.sparse import SparseConv
 from edgebig.kernels.step import Step
 from edgebig.runtime.plan import Plan
 
@@ -35,14 +37,25 @@ def generate(plan: Plan, title: str) -> Generated:
         Steps of the same spec share a function; the text depends on the specs alone, so equal segments are built once.
     """
     names: dict[Step, str] = {}
-    for planned in plan.steps:
-        if planned.step not in names:
-            names[planned.step] = f"{type(planned.step).__name__.lower()}_{len(names) + 1}"
+    steps = [without_constants(planned.step) for planned in plan.steps]
+    for step in steps:
+        if step not in names:
+            names[step] = f"{type(step).__name__.lower()}_{len(names) + 1}"
     parts = [_head(plan, title, tuple(names)), *(_function(step, name) for step, name in names.items())]
     parts.append("STEPS = (\n" + "".join(f"    {name},\n" for name in names.values()) + ")\n")
     source = "\n\n".join(parts)
     digest = hashlib.sha256(source.encode()).hexdigest()[:12]
-    return Generated(f"segment_{digest}", source, tuple(names[planned.step] for planned in plan.steps))
+    return Generated(f"segment_{digest}", source, tuple(names[step] for step in steps))
+
+
+def without_constants(step: Step) -> Step:
+    """The spec without what only its constants depend on, so that more steps share their code.
+
+    The zero point of an image is in the bias; the code of a dense kernel needs it for the padding alone.
+    """
+    if isinstance(step, Conv | SparseConv) and not any(step.pads):
+        return replace(step, x_zero_point=0)
+    return step
 
 
 def _head(plan: Plan, title: str, steps: Sequence[Step]) -> str:
