@@ -25,7 +25,7 @@ from edgebig.kernels.vector import function_of
 __all__ = ["SparseConv", "density", "matmul", "pays"]
 
 # Measured by bench/kernels/sparse.py on AVX2 (1, 8 and 64 rows, two convolutions): with all blocks kept the sparse
-# kernel has 0.94 to 1.03 times the speed of the dense one, with 90 % of them 1.0 to 1.2 times, with 80 % 1.2 times.
+# kernel has 0.9 to 1.0 times the speed of the dense one, with 90 % of them 1.0 to 1.1 times, with 80 % 1.1 to 1.3.
 _PAYS_BELOW = 0.9
 
 

@@ -84,7 +84,12 @@ def emit_integer_binary(
     low, high = tail.bounds()
     output = Requantize(affine.zero_point, low, high)
     tasks = b.tasks(2 * a.size)
-    points: dict[str, Any] = {"a_zero_point": left_affine.zero_point, "b_zero_point": right_affine.zero_point}
+    # onnxruntime rounds sums of int8 tensors in another order than those of uint8.
+    points: dict[str, Any] = {
+        "a_zero_point": left_affine.zero_point,
+        "b_zero_point": right_affine.zero_point,
+        "signed": left_affine.signed and right_affine.signed and affine.signed,
+    }
     if op_type == "Add":
         scales: dict[str, Any] = {
             "a_scale": float(left_affine.scale / affine.scale),

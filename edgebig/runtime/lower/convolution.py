@@ -98,9 +98,10 @@ def emit_integer(
     output, multiplier = requantization(tail, scales)
     step = _integer_step(b, geometry, array, points, affine.zero_point, output, tail)
     made = b.result(tail.value, "u8" if tail.affine else "f32", geometry.order)
+    sparse_step = isinstance(step, SparseConv)
     # Only the dense kernel takes weights with zero points of their own.
-    extra = {"weight_zero_point": points} if isinstance(step, Conv) else {}
-    names = ("weights", "index", "starts", "bias", "multiplier") if isinstance(step, SparseConv) else CONSTANTS
+    extra = {"weight_zero_point": points} if isinstance(step, Conv) and not sparse_step else {}
+    names = ("weights", "index", "starts", "bias", "multiplier") if sparse_step else CONSTANTS
     packed = b.constants(lambda: step.constants(array, integer_bias, multiplier, **extra), names)
     b.emit(step, {"x": x, "y": made, **packed})
 

@@ -7,7 +7,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from edgebig.graph.edit import constant_array
-from edgebig.kernels import dots
+from edgebig.kernels import dots, sparse
 from edgebig.kernels.dynamic import DynamicMatMul
 from edgebig.kernels.float_unary import PLAIN
 from edgebig.runtime.lower.builder import Builder, shape_of
@@ -84,7 +84,8 @@ def _emit(b: Builder, node: ir.Node, weights: Weights, bias: Weights | None) -> 
         emit_float(b, tail, geometry, _rows(b, x), weights.real(), bias)
         return
     tensor, affine = integer
-    if tail.affine is None and np.isinf(tail.low) and np.isinf(tail.high):
+    dense = not sparse.pays(sparse.density(weights.array[..., None, None]))
+    if dense and tail.affine is None and np.isinf(tail.low) and np.isinf(tail.high):
         _to_float(b, tail, _rows(b, tensor), affine, weights, bias)
     else:
         emit_integer(b, tail, geometry, _rows(b, tensor), affine, weights, bias)

@@ -29,8 +29,9 @@ def affine_of(scale: ir.Value | None, zero_point: ir.Value | None) -> Affine | N
     points = constant_array(zero_point)
     if points is None or points.size != 1 or points.dtype not in (np.uint8, np.int8):
         return None
-    offset = SIGNED_OFFSET if points.dtype == np.int8 else 0
-    return Affine(np.float32(scales.reshape(-1)[0]), int(points.reshape(-1)[0]) + offset)
+    is_signed = points.dtype == np.int8
+    point = int(points.reshape(-1)[0]) + (SIGNED_OFFSET if is_signed else 0)
+    return Affine(np.float32(scales.reshape(-1)[0]), point, bool(is_signed))
 
 
 def affine_input(tensor: Tensor) -> tuple[Tensor, Affine] | None:

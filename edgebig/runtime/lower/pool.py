@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from edgebig.graph.edit import constant_array
 from edgebig.kernels.epilogue import Requantize
-from edgebig.kernels.pool import AveragePool, MaxPool
+from edgebig.kernels.pool import AveragePool, GlobalAveragePool, MaxPool
 from edgebig.runtime.lower.builder import Builder, shape_of
 from edgebig.runtime.lower.convolution import padding
 from edgebig.runtime.lower.follow import Tail, follow
@@ -77,15 +77,21 @@ def emit_average(
     view = b.view(x, order)
     shape = shape_of(tail.value)
     made = b.result(tail.value, "u8" if tail.affine else "f32", order if len(shape) == len(order) else None)
-    scale = np.float32(1) if affine is None else affine.scale
-    step = AveragePool(
-        **fields,
-        multiplier=float(scale if tail.affine is None else scale / tail.affine.scale),
-        x_zero_point=0 if affine is None else affine.zero_point,
-        output=_output(tail),
-        element="f32" if affine is None else "u8",
-        tasks=b.tasks(view.size),
-    )
+    scale, divisor = np.float32(1) if affine is None else affine.scale, tail.affine.scale if tail.affine else None
+    sizes = {name: fields[name] for name in ("batch", "height", "width", "channels")}
+    common: dict[str, Any] = {
+        "x_zero_point": 0 if affine is None else affine.zero_point,
+        "output": _output(tail),
+        "element": "f32" if affine is None else "u8",
+        "tasks": b.tasks(view.size),
+    }
+    step: AveragePool | GlobalAveragePool
+    if fields["kernel"] == (fields["height"], fields["width"]) and "strides" not in fields:
+        pixels = np.float32(fields["height"] * fields["width"])
+        multiplier = float(scale / (pixels if divisor is None else divisor * pixels))
+        step = GlobalAveragePool(**sizes, multiplier=multiplier, **common)
+    else:
+        step = AveragePool(**fields, multiplier=float(scale if divisor is None else scale / divisor), **common)
     b.emit(step, {"x": view, "y": made})
 
 

@@ -33,10 +33,17 @@ class Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Affine:
-    """real = (q - zero_point) * scale."""
+    """real = (q - zero_point) * scale.
+
+    Attributes:
+        scale: What a step is worth.
+        zero_point: The uint8 value that stands for 0.
+        signed: The graph holds the tensor as int8; here it is held with 128 added, and so is the zero point.
+    """
 
     scale: np.float32
     zero_point: int
+    signed: bool = False
 
 
 @dataclass(frozen=True, eq=False)
