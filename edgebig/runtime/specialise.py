@@ -11,6 +11,7 @@ from edgebig.errors import InvalidModelError
 from edgebig.graph.edit import constant_array, working_copy
 from edgebig.graph.load import describe_source
 from edgebig.graph.shapes import infer_shapes, static_shape
+from edgebig.runtime.contrib_shapes import declare_shapes
 
 # Shapes, axes and indices are this small; weights are not touched.
 SMALL = 1024
@@ -52,7 +53,7 @@ def specialise(model: ir.Model, shapes: Shapes) -> ir.Model:
             value.shape = ir.Shape(shape)
     for _ in range(_ROUNDS):  # a folded shape lets inference see further, and the other way round
         infer_shapes(copy)
-        if not fold_shapes(copy.graph):
+        if not declare_shapes(copy) + fold_shapes(copy.graph):
             break
     return copy
 

@@ -12,6 +12,7 @@ import onnxruntime as ort
 from onnx import numpy_helper
 from onnx.backend.test.case import node as node_cases
 from onnx.backend.test.case.test_case import TestCase
+from onnx.backend.test.loader import load_model_tests
 from onnx.backend.test.runner import Runner
 
 from edgebig.runtime import Cache, InferenceSession
@@ -33,20 +34,14 @@ class Outcome:
 
 
 def load_cases(modules: Sequence[str] = ()) -> list[TestCase]:
-    """The cases of some modules of `onnx.backend.test.case.node`, or of all."""
+    """The cases of some modules of `onnx.backend.test.case.node`, or of all; their data are made now."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         if not modules:
-            return list(node_cases.collect_testcases(None))
-        for name in modules:
-            importlib.import_module(f"{node_cases.__name__}.{name}")
-    names = {f"{node_cases.__name__}.{name}" for name in modules}
-    ops = {op for name in names for op in _ops_of(name)}
-    return [case for case in node_cases._NodeTestCases if ops & {n.op_type for n in case.model.graph.node}]
-
-
-def _ops_of(module: str) -> list[str]:
-    return [name for name, value in vars(importlib.import_module(module)).items() if isinstance(value, type)]
+            return list(load_model_tests(kind="node"))
+        found = [importlib.import_module(f"{node_cases.__name__}.{name}") for name in modules]
+    ops = {name for module in found for name, value in vars(module).items() if isinstance(value, type)}
+    return [case for case in node_cases._NodeTestCases if case.model.graph.node[0].op_type in ops]
 
 
 def with_constants(case: TestCase) -> onnx.ModelProto | None:

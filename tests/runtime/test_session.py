@@ -277,9 +277,7 @@ def test_a_forked_child_runs_and_makes_sessions(cache: Cache) -> None:
 def test_measured_verdicts_decide(cache: Cache) -> None:
     """With measuring, whatever the verdict, the answers are right, and the second session takes it from the cache."""
     model = int8_mlp(seed=5)
-    first, second = (
-        InferenceSession(model.SerializeToString(), options(), cache=cache) for _ in range(2)
-    )
+    first, second = (InferenceSession(model.SerializeToString(), options(), cache=cache) for _ in range(2))
     for session in (first, second):
         assert_same(session.run(None, {"x": X})[0], stock(model).run(None, {"x": X})[0])
     assert not first.records[0].from_cache
