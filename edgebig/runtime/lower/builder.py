@@ -17,7 +17,17 @@ from edgebig.kernels.elementwise_float import FloatBinary
 from edgebig.kernels.step import Step
 from edgebig.kernels.table import Table, TableToFloat
 from edgebig.runtime.lower.refusal import Refusal
-from edgebig.runtime.lower.tensors import Lookup, Quantization, Reshaped, Scores, Sliced, Sum, Tensor, Transposed
+from edgebig.runtime.lower.tensors import (
+    Lookup,
+    Parameter,
+    Quantization,
+    Reshaped,
+    Scores,
+    Sliced,
+    Sum,
+    Tensor,
+    Transposed,
+)
 from edgebig.runtime.plan import ELEMENT_BYTES, Buffer, Element, Order, Part, Place, PlannedStep, View, lying, natural
 
 NHWC: Order = (0, 2, 3, 1)
@@ -185,6 +195,11 @@ class Builder:
                 return self._sum(tensor, source, order)
             case Scores():
                 return self._score(tensor, source)
+            case Parameter(factor=None):
+                made = self.new(tensor.element, tensor.shape, natural(len(tensor.shape)), tensor.name)
+                size = ELEMENT_BYTES[tensor.element]
+                self.emit(Copy(1, size, size, size), {"x": Part(source.parameters.buffer, source.offset), "y": made})
+                return made
         raise Refusal(f"{tensor.name!r} is not computed yet")
 
     def _slice(self, tensor: Tensor, source: Sliced, order: Order | None) -> View:

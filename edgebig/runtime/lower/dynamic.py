@@ -17,7 +17,7 @@ from edgebig.runtime.lower.matrix import emit_to_float, parameters_of, transpose
 from edgebig.runtime.lower.parameters import SIGNED_OFFSET, Weights
 from edgebig.runtime.lower.refusal import Refusal
 from edgebig.runtime.lower.tensors import Affine, Parameter, Tensor
-from edgebig.runtime.plan import natural
+from edgebig.runtime.plan import View, natural
 
 
 def lower_dynamic_quantize(b: Builder, node: ir.Node) -> None:
@@ -80,11 +80,11 @@ def lower_matmul_integer_to_float(b: Builder, node: ir.Node) -> None:
     point = node.inputs[4] if len(node.inputs) > 4 else None
     parameters, scale = _factors(b, x, node.inputs[2], point, node.inputs[0])
     if scale is not None:
-        weights = _scaled(weights, weights.scales(1) * scale if weights.scale is None else weights.scale * scale)
+        weights = _scaled(weights, weights.scales(weights.array.shape[0]) * scale)
     _emit(b, node.outputs[0], x, parameters, weights, _bias(node, 6))
 
 
-def _quantize(b: Builder, x: Tensor, name: str | None) -> tuple[Tensor, Given]:
+def _quantize(b: Builder, x: Tensor, name: str | None) -> tuple[Tensor, View]:
     """A tensor quantized at run time, and where its scale and zero point lie."""
     view = b.view(x)
     parameters = b.new("f32", (2,), natural(1), f"{name}: scale and zero point")
@@ -130,13 +130,9 @@ def _factors(
     return known.parameters, known.factor
 
 
-def _emit(
-    b: Builder, value: ir.Value, x: Tensor, parameters: Given, weights: Weights, bias: NDArray | None
-) -> None:
+def _emit(b: Builder, value: ir.Value, x: Tensor, parameters: Given, weights: Weights, bias: NDArray | None) -> None:
     columns, inner = weights.array.shape
-    if len(x.shape) < 1 or x.shape[-1] != inner:
-        raise Refusal("its input is a vector")
-    if len(x.shape) == 1:
+    if len(x.shape) < 2 or x.shape[-1] != inner:
         raise Refusal("its first input is a vector")
     tail = follow(b, value, bias_axis=-1 if bias is None else None, quantize=False)
     _without_bounds(tail)

@@ -8,6 +8,14 @@ from edgebig.runtime.lower.attention import lower_product, lower_softmax
 from edgebig.runtime.lower.binary import KINDS, lower_binary
 from edgebig.runtime.lower.builder import Builder
 from edgebig.runtime.lower.convolution import lower_conv
+from edgebig.runtime.lower.dynamic import (
+    lower_cast,
+    lower_dynamic_matmul,
+    lower_dynamic_quantize,
+    lower_matmul_integer,
+    lower_matmul_integer_to_float,
+    lower_multiply,
+)
 from edgebig.runtime.lower.layout import lower_identity, lower_reshape, lower_transpose
 from edgebig.runtime.lower.matrix import lower_gemm
 from edgebig.runtime.lower.nbits import lower_matmul_nbits
@@ -30,10 +38,12 @@ Handler = Callable[[Builder, ir.Node], None]
 
 HANDLERS: dict[str, Handler] = {
     "AveragePool": lower_average,
+    "Cast": lower_cast,
     "Concat": lower_concat,
     "Conv": lower_conv,
     "DequantizeLinear": lower_dequantize,
     "Dropout": lower_identity,
+    "DynamicQuantizeLinear": lower_dynamic_quantize,
     "Flatten": lower_reshape,
     "Gemm": lower_gemm,
     "GlobalAveragePool": lower_average,
@@ -41,6 +51,7 @@ HANDLERS: dict[str, Handler] = {
     "LayerNormalization": lower_layer_normalization,
     "LogSoftmax": lower_softmax,
     "MatMul": lower_product,
+    "MatMulInteger": lower_matmul_integer,
     "MaxPool": lower_max_pool,
     "QLinearConv": lower_qlinear_conv,
     "QLinearMatMul": lower_qlinear_matmul,
@@ -55,13 +66,16 @@ HANDLERS: dict[str, Handler] = {
     "Transpose": lower_transpose,
     "Unsqueeze": lower_reshape,
     **dict.fromkeys(KINDS, lower_binary),
+    "Mul": lower_multiply,
     **dict.fromkeys(UNARY, lower_unary),
 }
 
 # Operators of the domain com.microsoft; its QuantizeLinear and DequantizeLinear are those of the standard.
 MICROSOFT: dict[str, Handler] = {
     "DequantizeLinear": lower_dequantize,
+    "DynamicQuantizeMatMul": lower_dynamic_matmul,
     "Gelu": lower_unary,
+    "MatMulIntegerToFloat": lower_matmul_integer_to_float,
     "MatMulNBits": lower_matmul_nbits,
     "QGemm": lower_qgemm,
     "QLinearAdd": lower_qlinear_binary,
@@ -75,7 +89,10 @@ MICROSOFT: dict[str, Handler] = {
 }
 
 # Operators that take 8-bit tensors by their definition.
-QUANTIZED = frozenset({"DequantizeLinear", "QLinearConv", "QLinearMatMul"})
+QUANTIZED = frozenset({"DequantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul"})
+
+# Operators that give sums of 32 bits, which no tensor between steps holds.
+INTEGER_PRODUCTS = frozenset({"MatMulInteger"})
 
 # Operators of float tensors that kernels run on 8-bit ones as well: they move numbers, or pick the largest.
 RAW = frozenset(
@@ -99,9 +116,12 @@ WORK = frozenset(
     {
         "AveragePool",
         "Conv",
+        "DynamicQuantizeMatMul",
         "Gemm",
         "GlobalAveragePool",
         "MatMul",
+        "MatMulInteger",
+        "MatMulIntegerToFloat",
         "MatMulNBits",
         "MaxPool",
         "QGemm",

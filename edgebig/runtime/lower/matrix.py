@@ -10,7 +10,7 @@ from edgebig.graph.edit import constant_array
 from edgebig.kernels import dots, sparse
 from edgebig.kernels.dynamic import DynamicMatMul
 from edgebig.kernels.float_unary import PLAIN
-from edgebig.runtime.lower.builder import Builder, shape_of
+from edgebig.runtime.lower.builder import Builder, Given, shape_of
 from edgebig.runtime.lower.convolution import Geometry, emit_float, emit_integer, without_zero_points
 from edgebig.runtime.lower.follow import Tail, follow, only_consumer
 from edgebig.runtime.lower.parameters import Weights, affine_input, signed, weights_of
@@ -92,34 +92,48 @@ def _emit(b: Builder, node: ir.Node, weights: Weights, bias: Weights | None) -> 
 
 
 def _to_float(b: Builder, tail: Tail, x: View, affine: Affine, weights: Weights, bias: Weights | None) -> None:
-    """A product whose result stays float: bias and activation are applied in float, as onnxruntime does."""
-    activation, node = "", only_consumer(b, tail.value)
+    """A product whose result stays float, of an input with a constant scale."""
+    real = None if bias is None else _real(bias, affine.scale * weights.scales(weights.array.shape[0]))
+    emit_to_float(b, tail.value, x, parameters_of(affine), weights, real)
+
+
+def parameters_of(affine: Affine) -> NDArray:
+    """A constant scale and zero point as `DynamicMatMul` reads them."""
+    made = np.zeros(1, [("scale", np.float32), ("zero_point", np.int32)])
+    made["scale"], made["zero_point"] = affine.scale, affine.zero_point
+    return made
+
+
+def emit_to_float(
+    b: Builder, value: ir.Value, x: View, parameters: Given, weights: Weights, bias: NDArray | None
+) -> None:
+    """Emit an integer product whose result stays float: bias and activation are applied in float, as onnxruntime does.
+
+    Args:
+        b: The lowering.
+        value: The product with its bias; an activation that follows is applied as well.
+        x: Rows of quantized values.
+        parameters: Their scale and zero point: a constant, or where an earlier step puts them.
+        weights: [columns, inner], scales along axis 0.
+        bias: float32 [columns], or None.
+    """
+    activation, node = "", only_consumer(b, value)
     if node is not None and node.op_type in ACTIVATIONS:
-        kind, parameters = kernel_of(node)
-        if kind in PLAIN and not parameters:
-            activation, tail.value = kind, node.outputs[0]
+        kind, fields = kernel_of(node)
+        if kind in PLAIN and not fields:
+            activation, value = kind, node.outputs[0]
             b.cover([node])
     array, points = signed(weights, 0)
     array, points = without_zero_points(array[..., None, None], points)
     dot = dots.best(array.astype(np.int32) - points.reshape(-1, 1, 1, 1)).name
     columns, inner = array.shape[:2]
-    rows = x.size // inner
-    step = DynamicMatMul(dot, rows, inner, columns, activation=activation, tasks=b.tasks(x.size * columns))
-    parameters_ = np.zeros(1, [("scale", np.float32), ("zero_point", np.int32)])
-    parameters_["scale"], parameters_["zero_point"] = affine.scale, affine.zero_point
-    real_bias = (
-        None
-        if bias is None
-        else bias.real()
-        if bias.scale is not None or bias.array.dtype.kind == "f"
-        else (bias.array.astype(np.float32) * (affine.scale * weights.scales(columns)))
-    )
+    step = DynamicMatMul(dot, x.size // inner, inner, columns, activation=activation, tasks=b.tasks(x.size * columns))
     packed = b.constants(
-        lambda: step.constants(array[..., 0, 0], real_bias, weights.scales(columns), points),
+        lambda: step.constants(array[..., 0, 0], bias, weights.scales(columns), points),
         ("weights", "column_sums", "bias", "multiplier"),
     )
-    made = b.result(tail.value, "f32")
-    b.emit(step, {"x": x, "parameters": parameters_, "y": made, **packed})
+    made = b.result(value, "f32")
+    b.emit(step, {"x": x, "parameters": parameters, "y": made, **packed})
 
 
 def _real(bias: Weights, scales: NDArray) -> NDArray:

@@ -8,7 +8,7 @@ import onnx_ir as ir
 from edgebig.graph.edit import constant_array
 from edgebig.kernels.errors import KernelError
 from edgebig.runtime.lower.builder import Builder, element_of, shape_of
-from edgebig.runtime.lower.handlers import HANDLERS, QUANTIZED, RAW, Handler, handler_of
+from edgebig.runtime.lower.handlers import HANDLERS, INTEGER_PRODUCTS, QUANTIZED, RAW, Handler, handler_of
 from edgebig.runtime.lower.parameters import is_constant_dequantize
 from edgebig.runtime.lower.refusal import Refusal
 from edgebig.runtime.plan import Plan, Port
@@ -35,7 +35,8 @@ def refusal_of(node: ir.Node) -> str | None:
         for value in node.outputs:
             if value.uses() or value.is_graph_output():
                 shape_of(value)
-                element_of(value)
+                if not _is_sums(value):
+                    element_of(value)
         for given in node.inputs:
             _check_input(node, given)
     except Refusal as refusal:
@@ -47,10 +48,16 @@ def _check_input(node: ir.Node, value: ir.Value | None) -> None:
     if value is None or value.dtype is None or constant_array(value) is not None:
         return
     shape_of(value)
-    if value is not node.inputs[0]:
+    if value is not node.inputs[0] or (node.op_type == "Cast" and _is_sums(value)):
         return
     if element_of(value) != "f32" and node.op_type in HANDLERS and node.op_type not in RAW | QUANTIZED:
         raise Refusal(f"its input is {value.dtype.name.lower()}")
+
+
+def _is_sums(value: ir.Value) -> bool:
+    """Whether a value is the 32-bit sums of an integer product, which never leave the step that computes them."""
+    producer = value.producer()
+    return value.dtype == ir.DataType.INT32 and producer is not None and producer.op_type in INTEGER_PRODUCTS
 
 
 def lower_segment(nodes: Sequence[ir.Node], threads: int) -> Plan:
@@ -68,10 +75,11 @@ def lower_segment(nodes: Sequence[ir.Node], threads: int) -> Plan:
     """
     b = Builder(threads, nodes)
     inputs, outputs = boundary(nodes)
-    for index, value in enumerate(inputs):
-        b.input(value, index)
     node = nodes[0]
     try:
+        for index, value in enumerate(inputs):
+            node = next(node for node in nodes if value in node.inputs)
+            b.input(value, index)
         for node in nodes:
             if node in b.done:
                 continue

@@ -28,7 +28,7 @@ class Tensor:
     element: Element
     shape: tuple[int, ...]
     views: list[View] = field(default_factory=list)
-    source: "Lookup | Quantization | Reshaped | Scores | Sliced | Sum | Transposed | None" = None
+    source: "Lookup | Parameter | Quantization | Reshaped | Scores | Sliced | Sum | Transposed | None" = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,3 +132,20 @@ class Sliced:
     of: Tensor
     axis: int
     start: int
+
+
+@dataclass(frozen=True, eq=False)
+class Parameter:
+    """The scale or zero point of a tensor quantized at run time.
+
+    Attributes:
+        of: The quantized tensor.
+        parameters: Where its scale (f32) and zero point (s32) lie.
+        offset: Of this one of them: 0 or 4 bytes.
+        factor: A constant that it is multiplied with.
+    """
+
+    of: Tensor
+    parameters: View
+    offset: int
+    factor: NDArray | None = None

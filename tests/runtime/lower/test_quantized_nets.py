@@ -1,6 +1,7 @@
 """Nets quantized by onnxruntime: our kernels give what its float simulation of the graph gives, to one step."""
 
 import numpy as np
+import onnx
 import pytest
 from onnxruntime.quantization import QuantFormat, QuantType
 
@@ -11,8 +12,8 @@ NETS = {
     "conv": """agraph (float[2, 5, 9, 7] x, float[13, 5, 3, 3] w0, float[13] b0) => (float[2, 13, 5, 4] y) {
         a = Conv <pads = [1, 1, 1, 1], strides = [2, 2]> (x, w0, b0)
         y = Relu (a) }""",
-    "inverted": """agraph (float[1, 8, 10, 10] x, float[24, 8, 1, 1] w0, float[24] b0, float[24, 1, 5, 5] w1, float[24] b1,
-          float[8, 24, 1, 1] w2, float[8] b2) => (float[1, 8, 10, 10] y) {
+    "inverted": """agraph (float[1, 8, 10, 10] x, float[24, 8, 1, 1] w0, float[24] b0, float[24, 1, 5, 5] w1,
+          float[24] b1, float[8, 24, 1, 1] w2, float[8] b2) => (float[1, 8, 10, 10] y) {
         zero = Constant <value = float {0.0}> ()
         six = Constant <value = float {6.0}> ()
         a = Conv (x, w0, b0)
@@ -33,7 +34,8 @@ NETS = {
         y = Mul (b, k) }""",
     "grouped": """agraph (float[1, 12, 8, 8] x, float[18, 4, 3, 3] w0, float[18] b0) => (float[1, 18, 6, 6] y) {
         y = Conv <group = 3, dilations = [1, 1]> (x, w0, b0) }""",
-    "pools": """agraph (float[1, 6, 12, 12] x, float[10, 6, 3, 3] w0, float[10, 10, 1, 1] w1) => (float[1, 10, 3, 3] y) {
+    "pools": """agraph (float[1, 6, 12, 12] x, float[10, 6, 3, 3] w0, float[10, 10, 1, 1] w1)
+          => (float[1, 10, 3, 3] y) {
         a = Conv <pads = [1, 1, 1, 1]> (x, w0)
         b = MaxPool <kernel_shape = [3, 3], strides = [2, 2], pads = [1, 1, 1, 1]> (a)
         c = Conv (b, w1)
@@ -110,6 +112,28 @@ def test_qoperator_net(name: str, cache: Cache) -> None:
     np.testing.assert_allclose(got, expected, rtol=0, atol=1.01 * output_scale_of_operators(graph))
 
 
+@pytest.mark.parametrize("name", ["inverted", "conv", "perceptron"])
+def test_zero_blocks_are_skipped(name: str, cache: Cache) -> None:
+    model = net(NETS[name], seed=7)
+    rng = np.random.default_rng(8)
+    for tensor in model.graph.initializer:
+        array = onnx.numpy_helper.to_array(tensor).copy()
+        if array.ndim == 4 and array.shape[1] > 1:
+            blocks = np.zeros((-(-array.shape[0] // 16), -(-array.shape[1] // 4)), np.float32)
+            blocks[:, rng.integers(blocks.shape[1])] = 1
+            mask = blocks.repeat(16, 0).repeat(4, 1)[: array.shape[0], : array.shape[1]]
+            tensor.CopyFrom(onnx.numpy_helper.from_array(array * mask[..., None, None], tensor.name))
+        elif array.ndim == 2:
+            array[8:] = 0  # inputs come first: whole blocks of 4 inputs x 16 outputs
+            tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
+    graph = quantized(model)
+    (feed,) = feeds_of(model, 1, seed=9)
+    (expected,) = stock(graph, feed, rewrite=False)
+    (got,), session = ours(graph, feed, cache)
+    assert "SparseConv" in steps_of(session), session.explain()
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1.01 * output_scale(graph))
+
+
 def test_full_8_bit_weights_do_not_saturate(cache: Cache) -> None:
     model = net(NETS["conv"])
     graph = quantized(model, reduce_range=False)
@@ -130,8 +154,6 @@ def test_two_threads_give_the_same(cache: Cache) -> None:
 
 def output_scale_of_operators(graph: bytes) -> float:
     """One step of the last DequantizeLinear."""
-    import onnx
-
     proto = onnx.ModelProto.FromString(graph).graph
     arrays = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in proto.initializer}
     last = [node for node in proto.node if node.op_type == "DequantizeLinear"][-1]
