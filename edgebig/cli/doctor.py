@@ -78,7 +78,7 @@ def _kernel_facts(record: "DoctorRecord") -> list[list[str]]:
         facts.append(["kernels", words if kernels.reason is None else f"cannot run: {kernels.reason}"])
     if cache is not None:
         size = f"{cache.bytes / 1e6:.1f} of {cache.limit_bytes / 1e6:.0f} MB"
-        facts.append(["cache", f"{cache.folder}: {cache.entries} entries, {size}"])
+        facts.append(["cache", f"{cache.entries} entries, {size}, in {cache.folder}"])
     return facts
 
 

@@ -39,8 +39,8 @@ def command(
     from edgebig.bench.inputs import make_feed
     from edgebig.graph.interface import input_specs
     from edgebig.graph.load import load_model
+    from edgebig.runtime.ahead_of_time import prepare
     from edgebig.runtime.explain import tell
-    from edgebig.runtime.prepare import prepare
 
     check_json_target(json_target, force=force, inputs=(model,))
     loaded = load_model(model)

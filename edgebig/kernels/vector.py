@@ -157,6 +157,7 @@ def intrinsic_of(arguments: int, body: Body, *, result: types.Type = types.void)
     signature = result(*[types.intp] * arguments)
 
     def codegen(context: Any, b: ir.IRBuilder, _signature: Any, values: Sequence[Value]) -> Value:
+        take_any_address(b.function)
         made = body(b, *values)
         return context.get_dummy_value() if result is types.void else made
 
@@ -165,6 +166,17 @@ def intrinsic_of(arguments: int, body: Body, *, result: types.Type = types.void)
     scope: dict[str, Any] = {"signature": signature, "codegen": codegen}
     exec(f"def typed({names}):\n    return signature, codegen\n", scope)
     return intrinsic(scope["typed"])
+
+
+def take_any_address(function: ir.Function) -> None:
+    """Tell LLVM that a function may compute addresses from 0 on.
+
+    Addresses here are integers, and while LLVM generates code it turns `base + offset` into a pointer `offset` that is
+    moved by `base`, with offset 0 at first. Numba links code that was generated once into its callers and optimises it
+    again, and then what lies behind a null pointer is taken for unreachable and removed.
+    """
+    # llvmlite refuses names of attributes that it does not know; the text of the module takes any.
+    set.add(function.attributes, "null_pointer_is_valid")
 
 
 def function_of(arguments: int, body: Body) -> Callable[..., Any]:
@@ -178,6 +190,7 @@ def function_of(arguments: int, body: Body) -> Callable[..., Any]:
         function = ir.Function(b.module, kind, b.module.get_unique_name("edgebig_kernel"))
         function.linkage = "internal"
         function.attributes.add("noinline")
+        take_any_address(function)
         inner = ir.IRBuilder(function.append_basic_block("entry"))
         body(inner, *function.args)
         inner.ret_void()

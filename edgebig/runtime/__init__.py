@@ -7,13 +7,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from edgebig.runtime.ahead_of_time import prepare
     from edgebig.runtime.cache import Cache
-    from edgebig.runtime.prepare import prepare
     from edgebig.runtime.session import InferenceSession
 
 __all__ = ["Cache", "InferenceSession", "prepare"]
 
-_HOMES = {"Cache": "cache", "InferenceSession": "session", "prepare": "prepare"}
+_HOMES = {"Cache": "cache", "InferenceSession": "session", "prepare": "ahead_of_time"}
 
 
 def __getattr__(name: str) -> Any:

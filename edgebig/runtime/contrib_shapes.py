@@ -43,6 +43,12 @@ def _columns(node: ir.Node) -> Shape | None:
     return None if shape is None else (*shape[:-1], node.attributes["N"].as_int())
 
 
+def _matrix(node: ir.Node) -> Shape | None:
+    """Products whose second input is a matrix."""
+    a, b = static_shape(node.inputs[0]), static_shape(node.inputs[1])
+    return None if a is None or b is None or len(b) != 2 else (*a[:-1], b[1])
+
+
 def _broadcast(node: ir.Node) -> Shape | None:
     """QLinearAdd and the like: inputs 0 and 3."""
     shapes = static_shape(node.inputs[0]), static_shape(node.inputs[3])
@@ -65,7 +71,9 @@ def _global_pool(node: ir.Node) -> Shape | None:
 
 RULES: dict[str, Callable[[ir.Node], Shape | None]] = {
     "DequantizeLinear": _same,
+    "DynamicQuantizeMatMul": _matrix,
     "Gelu": _same,
+    "MatMulIntegerToFloat": _matrix,
     "MatMulNBits": _columns,
     "QGemm": _gemm,
     "QLinearAdd": _broadcast,
@@ -80,7 +88,7 @@ RULES: dict[str, Callable[[ir.Node], Shape | None]] = {
 
 def _type(node: ir.Node) -> ir.TypeProtocol | None:
     """The dtype of the first output: float of what dequantizes, that of the zero point of what quantizes."""
-    if node.op_type == "DequantizeLinear":
+    if node.op_type in ("DequantizeLinear", "MatMulIntegerToFloat"):
         return ir.TensorType(ir.DataType.FLOAT)
     if node.op_type == "QuantizeLinear":
         point = node.inputs[2] if len(node.inputs) > 2 else None

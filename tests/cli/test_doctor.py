@@ -9,6 +9,8 @@ from click.testing import CliRunner
 
 from edgebig.cli.main import cli
 from edgebig.records.doctor import DoctorRecord
+from edgebig.runtime import Cache
+from tests.bench.test_doctor import RUNTIME
 
 
 def test_a_table_for_people_fits_eighty_columns() -> None:
@@ -29,6 +31,26 @@ def test_json(tmp_path: Path) -> None:
     taken.write_text("mine")
     assert CliRunner().invoke(cli, ["doctor", "--json", str(taken)]).exit_code == 1
     assert taken.read_text() == "mine"
+
+
+def test_kernels_and_their_cache_are_shown_and_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGEBIG_CACHE", str(tmp_path))
+    monkeypatch.setattr("edgebig.bench.doctor.examine_runtime", lambda: RUNTIME)
+    Cache().put("verdict", "key", {"faster": True})
+    result = CliRunner(env={"COLUMNS": "80"}).invoke(cli, ["doctor"])
+    assert result.exit_code == 0, result.output
+    assert any(line.split()[:2] == ["kernels", "run,"] for line in result.output.splitlines())
+    assert any(line.split()[:3] == ["cache", "1", "entries,"] for line in result.output.splitlines())
+    assert str(tmp_path)[:20] in result.output
+    result = CliRunner().invoke(cli, ["doctor", "--clear-cache", "--json", "-"])
+    assert result.exit_code == 0, result.output
+    assert f"Cleared {tmp_path}: " in result.stderr
+    record = DoctorRecord.from_json(result.stdout)
+    assert record.cache is not None
+    assert (record.cache.folder, record.cache.entries) == (str(tmp_path), 0)
+    assert record.kernels is not None
+    assert record.kernels.products
+    assert Cache().get("verdict", "key") is None
 
 
 BLOCKED = """

@@ -5,7 +5,10 @@ import mmap
 from typing import Any
 
 import numpy as np
+from numba import cfunc, types
 from numpy.typing import NDArray
+
+from edgebig.runtime.bridge.operands import operand
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
@@ -37,12 +40,24 @@ def guarded(array: NDArray[Any], *, front: bool = False) -> NDArray[Any]:
 
 
 def run_step(step: Any, *operands: NDArray[Any], front: bool = False) -> list[NDArray[Any]]:
-    """Build a step, run all its tasks, last one first, on guarded copies of its operands; returns the copies.
+    """Build a step as a segment does, run all its tasks, last one first, on guarded copies; returns the copies.
 
-    Tasks in the wrong order show a task that relies on another.
+    Tasks in the wrong order show a task that relies on another. A segment calls what is built from a function of its
+    own, and there LLVM optimises it a second time: what is right when called alone can be wrong there.
     """
     copies = [guarded(operand, front=front) for operand in operands]
-    run = step.build()
+    bases = np.array([copy.ctypes.data for copy in copies], np.int64)
+    places = np.array([(8 * i, 0) for i in range(len(copies))], np.int64)
+    call = np.array([bases.ctypes.data, places.ctypes.data], np.int64)
+    function = _in_a_segment(step.build(), len(copies))
     for task in reversed(range(step.tasks)):
-        run(*(copy.ctypes.data for copy in copies), task)
+        function.ctypes(call.ctypes.data, task)
     return copies
+
+
+def _in_a_segment(run: Any, count: int) -> Any:
+    """A C function of a call's record and a task's index, as generated modules define it."""
+    arguments = ", ".join(f"operand(call, {i})" for i in range(count))
+    scope: dict[str, Any] = {"run": run, "operand": operand}
+    exec(f"def function(call, task):\n    run({arguments}, task)\n", scope)
+    return cfunc(types.void(types.intp, types.intp))(scope["function"])

@@ -10,7 +10,7 @@ import onnx
 import onnx_ir as ir
 import onnxruntime as ort
 from numpy.typing import NDArray
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
 
 from edgebig.runtime.cache import Cache
 from edgebig.runtime.session import InferenceSession
@@ -18,9 +18,10 @@ from edgebig.runtime.session import InferenceSession
 Feed = Mapping[str, NDArray]
 
 
-def net(text: str, seed: int = 0) -> onnx.ModelProto:
+def net(text: str, seed: int = 0, opset: int = 18) -> onnx.ModelProto:
     """A model from ONNX text; inputs named w... become weights, those named b... biases, of random values."""
-    model = ir.from_onnx_text('<ir_version: 10, opset_import: ["" : 18]>\n' + text)
+    domains = f'"" : {opset}, "com.microsoft" : 1'
+    model = ir.from_onnx_text(f"<ir_version: 10, opset_import: [{domains}]>\n{text}")
     rng = np.random.default_rng(seed)
     for value in list(model.graph.inputs):
         shape = tuple(int(size) for size in value.shape or ())
@@ -66,6 +67,16 @@ def quantized(model: onnx.ModelProto, **options: Any) -> bytes:
         return target.read_bytes()
 
 
+def dynamically_quantized(model: onnx.ModelProto, **options: Any) -> bytes:
+    """The model with activations quantized at run time, by onnxruntime: weights of 7 bits, unless options say else."""
+    choices = {"weight_type": QuantType.QInt8, "reduce_range": True, **options}
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
+        onnx.save(onnx.shape_inference.infer_shapes(model), source)
+        quantize_dynamic(str(source), str(target), **choices)
+        return target.read_bytes()
+
+
 def stock(model: bytes, feed: Feed, *, rewrite: bool = True) -> list[NDArray]:
     """What onnxruntime gives; without rewriting, quantized nodes are computed in float and nothing saturates."""
     options = ort.SessionOptions()
@@ -103,4 +114,14 @@ def output_scale(model: bytes) -> float:
     return float(arrays[last.input[1]].reshape(-1)[0])
 
 
-__all__ = ["feeds_of", "left_of", "net", "ours", "output_scale", "quantized", "steps_of", "stock"]
+__all__ = [
+    "dynamically_quantized",
+    "feeds_of",
+    "left_of",
+    "net",
+    "ours",
+    "output_scale",
+    "quantized",
+    "steps_of",
+    "stock",
+]

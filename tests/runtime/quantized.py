@@ -93,8 +93,9 @@ def quantize(net: str, folder: Path, **options: Any) -> onnx.ModelProto:
 def settings() -> dict[str, dict[str, Any]]:
     """Formats, types and granularities that the tool offers.
 
-    Weights that are stored as int8 get 7 bits: with 8, onnxruntime's sums of pairs saturate on x86 without VNNI, and its
-    answers are off. (In the QOperator format the tool stores weights per channel as int8 even where uint8 is asked for.)
+    Weights that are stored as int8 get 7 bits: with 8, onnxruntime's sums of pairs saturate on x86 without VNNI, and
+    its answers are off. (In the QOperator format the tool stores weights per channel as int8 even where it is asked for
+    uint8.)
     """
     u8, s8 = QuantType.QUInt8, QuantType.QInt8
     types = {"U8S8": (u8, s8), "U8U8": (u8, u8), "S8S8": (s8, s8)}

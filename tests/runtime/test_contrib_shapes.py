@@ -44,6 +44,18 @@ CASES = {
         TensorProto.UINT8,
         {"s": SCALE, "z": POINT},
     ),
+    "MatMulIntegerToFloat": (
+        helper.make_node("MatMulIntegerToFloat", ["x", "b", "s", "s"], ["y"], domain=DOMAIN),
+        [2, 3, 4],
+        TensorProto.UINT8,
+        {"s": SCALE, "b": np.ones((4, 5), np.uint8)},
+    ),
+    "DynamicQuantizeMatMul": (
+        helper.make_node("DynamicQuantizeMatMul", ["x", "b", "s"], ["y"], domain=DOMAIN),
+        [3, 4],
+        TensorProto.FLOAT,
+        {"s": SCALE, "b": np.ones((4, 5), np.uint8)},
+    ),
     "Gelu": (helper.make_node("Gelu", ["x"], ["y"], domain=DOMAIN), [2, 7], TensorProto.FLOAT, {}),
     "DequantizeLinear": (
         helper.make_node("DequantizeLinear", ["x", "s", "z"], ["y"], domain=DOMAIN),

@@ -27,7 +27,8 @@ def output_step(model: onnx.ModelProto) -> float:
     """The scale of the model's last DequantizeLinear."""
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     for node in model.graph.node:
-        constants |= {node.output[0]: numpy_helper.to_array(a.t) for a in node.attribute if node.op_type == "Constant"}
+        if node.op_type == "Constant":
+            constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
     last = [node for node in model.graph.node if node.op_type == "DequantizeLinear"][-1]
     return float(constants[last.input[1]])
 

@@ -16,6 +16,7 @@ from edgebig.runtime.lower.builder import Builder, shape_of
 from edgebig.runtime.lower.follow import follow
 from edgebig.runtime.lower.matrix import has_constant_weights, lower_matmul
 from edgebig.runtime.lower.parameters import affine_input
+from edgebig.runtime.lower.probe import opset_of
 from edgebig.runtime.lower.products import emit_product
 from edgebig.runtime.lower.refusal import Refusal
 from edgebig.runtime.lower.tensors import Affine, Scores, Tensor
@@ -66,7 +67,7 @@ def lower_softmax(b: Builder, node: ir.Node) -> None:
     """Lower a Softmax or LogSoftmax over the last axis."""
     value = node.outputs[0]
     shape = shape_of(value)
-    axis = node.attributes.get_int("axis", -1 if (node.version or 13) >= 13 else 1)
+    axis = node.attributes.get_int("axis", -1 if opset_of(node) >= 13 else 1)
     if axis % len(shape) != len(shape) - 1:
         raise Refusal("it is not over the last axis")
     x = b.tensor(node.inputs[0])

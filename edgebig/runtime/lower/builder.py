@@ -303,6 +303,8 @@ def element_of(value: ir.Value) -> Element:
     Raises:
         Refusal: Kernels do not take its dtype.
     """
+    if value.type is not None and not isinstance(value.type, ir.TensorType):
+        raise Refusal(f"{value.name!r} is no tensor")
     if value.dtype not in _ELEMENTS:
         raise Refusal(
             f"{value.name!r} is {value.dtype.name.lower() if value.dtype is not None else 'of unknown dtype'}"

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import onnx_ir as ir
 
 from edgebig.runtime.lower.builder import Builder, element_of, shape_of
+from edgebig.runtime.lower.refusal import Refusal
 from edgebig.runtime.lower.tensors import Lookup, Reshaped, Tensor, Transposed
 
 
@@ -20,6 +21,8 @@ def lower_reshape(b: Builder, node: ir.Node) -> None:
 
 def lower_identity(b: Builder, node: ir.Node) -> None:
     """Lower a node that gives its first input (Identity, Dropout at inference)."""
+    if len(node.inputs) > 2 and node.inputs[2] is not None:
+        raise Refusal("it may be training")
     element_of(node.outputs[0])
     b.define(node.outputs[0], b.tensor(node.inputs[0]))
 

@@ -39,7 +39,7 @@ def lower_gemm(b: Builder, node: ir.Node) -> None:
     if len(node.inputs) > 2 and node.inputs[2] is not None:
         bias = weights_of(node.inputs[2])
         columns = weights.array.shape[0]
-        if bias is None or bias.array.size not in (1, columns):
+        if bias is None or (bias.array.size != 1 and bias.array.shape not in ((columns,), (1, columns))):
             raise Refusal("its bias is not a constant vector")
         if bias.array.size != columns or beta != 1.0:
             bias = Weights(np.broadcast_to(bias.real().reshape(-1) * np.float32(beta or 0), (columns,)).copy())

@@ -33,7 +33,7 @@ def run_alone(node: ir.Node, values: NDArray) -> NDArray:
     shapes = {"x": list(values.shape), "y": None}
     ports = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name, shape in shapes.items()]
     graph = onnx.helper.make_graph([proto], "alone", ports[:1], ports[1:], initializers)
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid(node.domain, _opset(node))])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid(node.domain, opset_of(node))])
     model.ir_version = min(model.ir_version, 10)
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
@@ -42,7 +42,8 @@ def run_alone(node: ir.Node, values: NDArray) -> NDArray:
     return np.asarray(session.run(None, {"x": values.astype(np.float32)})[0])
 
 
-def _opset(node: ir.Node) -> int:
+def opset_of(node: ir.Node) -> int:
+    """The version of its operator set that a node is written in."""
     if node.version:
         return node.version
     return node.graph.opset_imports.get(node.domain, 21) if isinstance(node.graph, ir.Graph) else 21
