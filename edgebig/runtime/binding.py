@@ -7,9 +7,15 @@ import numpy as np
 
 
 class RecordedBinding:
-    """Takes what `onnxruntime.IOBinding` takes, and repeats it on the binding of the session that will run."""
+    """Takes what `onnxruntime.IOBinding` takes, and repeats it on the binding of the session that will run.
+
+    Attributes:
+        shapes: Of the inputs bound, by name.
+        ready: What runs the session by whose identity it is kept, with all that is bound; empty after each change.
+    """
 
     def __init__(self) -> None:
+        self.ready: dict[int, Callable[[Any], None]] = {}
         self.shapes: dict[str, _Shaped] = {}
         self._inputs: dict[str, tuple[str, tuple[Any, ...]]] = {}
         self._outputs: dict[str, tuple[str, tuple[Any, ...], dict[str, Any]]] = {}
@@ -60,12 +66,12 @@ class RecordedBinding:
         """As onnxruntime's."""
         self._inputs.clear()
         self.shapes.clear()
-        self._natives.clear()
+        self._forget()
 
     def clear_binding_outputs(self) -> None:
         """As onnxruntime's."""
         self._outputs.clear()
-        self._natives.clear()
+        self._forget()
 
     def on(self, session: Any, make: Callable[[], Any]) -> Any:
         """The binding of a session, with all that is bound; made when it is first needed.
@@ -89,14 +95,18 @@ class RecordedBinding:
             raise ValueError("nothing was run with this binding yet")
         return self._last
 
+    def _forget(self) -> None:
+        self._natives.clear()
+        self.ready.clear()
+
     def _bind_input(self, name: str, method: str, arguments: tuple[Any, ...], shape: tuple[int, ...]) -> None:
         self._inputs[name] = (method, arguments)
         self.shapes[name] = _Shaped(shape)
-        self._natives.clear()
+        self._forget()
 
     def _bind_output(self, name: str, method: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
         self._outputs[name] = (method, arguments, options)
-        self._natives.clear()
+        self._forget()
 
 
 class _Shaped:

@@ -64,7 +64,7 @@ def _gemm(node: ir.Node) -> Shape | None:
 
 def _global_pool(node: ir.Node) -> Shape | None:
     shape = static_shape(node.inputs[0])
-    if shape is None or node.attributes.get_int("channels_last", 0):
+    if shape is None or (node.attributes.get_int("channels_last", 0) or 0) != 0:
         return None
     return (*shape[:2], *(1 for _ in shape[2:]))
 

@@ -5,6 +5,7 @@ import threading
 import warnings
 import weakref
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -123,12 +124,13 @@ class InferenceSession(ort.InferenceSession):
         if not isinstance(iobinding, RecordedBinding):
             super().run_with_iobinding(iobinding, run_options)
             return
-        session = self._chosen(iobinding.shapes)
-        native = iobinding.on(session, super().io_binding if session is self else session.io_binding)
-        if session is self:
-            super().run_with_iobinding(native, run_options)
-        else:
-            session.run_with_iobinding(native, run_options)
+        run = iobinding.ready.get(id(self))
+        if run is None:
+            session = self._chosen(iobinding.shapes)
+            native = iobinding.on(session, super().io_binding if session is self else session.io_binding)
+            run = partial(super().run_with_iobinding if session is self else session.run_with_iobinding, native)
+            iobinding.ready[id(self)] = run
+        run(run_options)
 
     def _chosen(self, feed: Mapping[str, Any]) -> Any:
         """The session for the shapes of a feed."""

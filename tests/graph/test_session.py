@@ -4,6 +4,7 @@ import errno
 import os
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 
 from edgebig.errors import InvalidModelError, OutputError
@@ -63,3 +64,15 @@ def test_a_missing_output_is_an_error(build) -> None:
     session = Session(build("g (float[N] x) => (float[N] y) { y = Neg(x) }"))
     with pytest.raises(InvalidModelError):
         session.run({"x": np.zeros(2, np.float32)}, ["nothing"])
+
+
+def test_another_opener_gets_what_onnxruntime_would(inline_file) -> None:
+    given: list[object] = []
+
+    def opener(path: str, options: ort.SessionOptions, *, providers: list[str]) -> ort.InferenceSession:
+        given.extend((path, options.intra_op_num_threads, providers))
+        return ort.InferenceSession(path, options, providers=providers)
+
+    session = Session(inline_file, threads=1, opener=opener)
+    assert given == [str(inline_file), 1, ["CPUExecutionProvider"]]
+    assert session.run(X)["y"].shape == (8, 300)

@@ -12,7 +12,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from edgebig.runtime import Cache, InferenceSession
+from edgebig.runtime import Cache, InferenceSession, accelerate
 from edgebig.runtime import session as session_module
 from tests.runtime.models import CLASSES, FEATURES, int8_mlp, samples
 
@@ -244,7 +244,7 @@ def test_a_defect_of_ours_leaves_onnxruntime_and_is_told(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr(session_module, "accelerate", broken)
+    monkeypatch.setattr(accelerate, "lower_segment", broken)
     with pytest.warns(RuntimeWarning, match="could not speed this model up: ZeroDivisionError: oh"):
         session = ours(int8_mlp(batch), cache)
         got = session.run(None, {"x": X})[0]

@@ -9,18 +9,21 @@ import onnx_ir as ir
 
 from edgebig.graph.edit import constant_array
 from edgebig.kernels.attention import Attention
+from edgebig.kernels.attention_scores import Rounding
 from edgebig.kernels.batched_tile import Layout
 from edgebig.kernels.epilogue import Requantize
 from edgebig.kernels.softmax import Softmax
 from edgebig.runtime.lower.builder import Builder, shape_of
-from edgebig.runtime.lower.follow import follow
+from edgebig.runtime.lower.follow import follow, only_consumer
 from edgebig.runtime.lower.matrix import has_constant_weights, lower_matmul
-from edgebig.runtime.lower.parameters import affine_input
+from edgebig.runtime.lower.parameters import affine_input, weights_of
 from edgebig.runtime.lower.probe import opset_of
 from edgebig.runtime.lower.products import emit_product
 from edgebig.runtime.lower.refusal import Refusal
-from edgebig.runtime.lower.tensors import Affine, Scores, Tensor
+from edgebig.runtime.lower.tensors import Affine, Lookup, Quantization, Scores, Tensor
 from edgebig.runtime.plan import Order, View, natural
+
+_TOWARDS_SOFTMAX = frozenset({"Add", "DequantizeLinear", "Div", "Mul", "QuantizeLinear"})
 
 
 def lower_product(b: Builder, node: ir.Node) -> None:
@@ -29,8 +32,9 @@ def lower_product(b: Builder, node: ir.Node) -> None:
         lower_matmul(b, node)
         return
     left, right = b.tensor(node.inputs[0]), b.tensor(node.inputs[1])
-    if isinstance(left.source, Scores) and left.source.softmax:
-        _attention(b, node, left.source, right)
+    scores = scores_behind(left)
+    if scores is not None and scores.softmax:
+        _attention(b, node, scores, right)
         return
     value = node.outputs[0]
     if _fits(left, right):
@@ -45,22 +49,35 @@ def scaled_scores(b: Builder, node: ir.Node) -> bool:
     other = node.inputs[1]
     if left is None and node.op_type in ("Add", "Mul"):
         left, other = _scores_of(b, node.inputs[1]), node.inputs[0]
-    if left is None or left.softmax or left.mask is not None:
+    if left is None or left.softmax or left.mask is not None or (left.product and not _softmax_follows(b, node)):
         return False
     constant = constant_array(other)
+    found = None
+    if node.op_type in ("Mul", "Div"):
+        number = _number(other)
+        found = None if number is None else left.times(number if node.op_type == "Mul" else 1 / number)
+    elif node.op_type == "Add" and (constant is None or constant.dtype == np.float32) and left.masked is None:
+        mask = b.tensor(other)
+        found = replace(left, mask=mask) if _spreads(mask.shape, shape_of(node.outputs[0])) else None
+    if found is None:
+        return False
     value = node.outputs[0]
-    if node.op_type in ("Mul", "Div") and constant is not None and constant.size == 1:
-        factor = float(constant.reshape(-1)[0])
-        scale = left.scale * factor if node.op_type == "Mul" else left.scale / factor
-        b.define(value, Tensor(value.name or "", "f32", shape_of(value), source=replace(left, scale=scale)))
-        return True
-    if node.op_type != "Add" or (constant is not None and constant.dtype != np.float32):
-        return False
-    mask = b.tensor(other)
-    if not _spreads(mask.shape, shape_of(value)):
-        return False
-    b.define(value, Tensor(value.name or "", "f32", shape_of(value), source=replace(left, mask=mask)))
+    b.define(value, Tensor(value.name or "", "f32", shape_of(value), source=found))
     return True
+
+
+def _number(value: ir.Value | None) -> float | None:
+    """A constant of one number, dequantized where it is stored quantized."""
+    weights = weights_of(value)
+    return float(weights.real().reshape(-1)[0]) if weights is not None and weights.array.size == 1 else None
+
+
+def _softmax_follows(b: Builder, node: ir.Node) -> bool:
+    """Whether a softmax takes what a node gives, with nothing but scale, mask and roundings in between."""
+    following = only_consumer(b, node.outputs[0])
+    while following is not None and following.op_type in _TOWARDS_SOFTMAX:
+        following = only_consumer(b, following.outputs[0])
+    return following is not None and following.op_type == "Softmax"
 
 
 def lower_softmax(b: Builder, node: ir.Node) -> None:
@@ -71,8 +88,9 @@ def lower_softmax(b: Builder, node: ir.Node) -> None:
     if axis % len(shape) != len(shape) - 1:
         raise Refusal("it is not over the last axis")
     x = b.tensor(node.inputs[0])
-    if isinstance(x.source, Scores) and not x.source.softmax and node.op_type == "Softmax":
-        b.define(value, Tensor(value.name or "", "f32", shape, source=replace(x.source, softmax=True)))
+    scores = scores_behind(x)
+    if scores is not None and not scores.softmax and node.op_type == "Softmax":
+        b.define(value, Tensor(value.name or "", "f32", shape, source=replace(scores, softmax=True)))
         return
     view = b.view(x, natural(len(shape)))
     made = b.result(value, "f32")
@@ -102,6 +120,8 @@ def _attention(b: Builder, node: ir.Node, scores: Scores, values: Tensor) -> Non
         low, high = tail.bounds()
         output = Requantize(tail.affine.zero_point, low, high)
         value_scale = float(np.float32(value_scale) / tail.affine.scale)
+    if scores.probabilities is not None:
+        value_scale *= float(scores.probabilities.scale)
     made = b.result(tail.value, "u8" if output else "f32", order if len(shape_of(tail.value)) == rank else None)
     mask_fields, mask = _mask(b, scores.mask, (*shape[:-1], keys))
     step = Attention(
@@ -116,6 +136,11 @@ def _attention(b: Builder, node: ir.Node, scores: Scores, values: Tensor) -> Non
         v=_layout(v, rank - 2),
         y=_layout(made, rank - 2),
         product_scale=scores.scale * (float(pairs[0][1].scale * pairs[1][1].scale) if integer else 1.0),
+        product=_rounding(scores.product),
+        scale=scores.factor,
+        scaled=_rounding(scores.scaled),
+        masked=_rounding(scores.masked),
+        probabilities=_rounding(scores.probabilities, whole=True),
         element="u8" if integer else "f32",
         zero_points=tuple(pair[1].zero_point for pair in pairs) if integer else (0, 0, 0),  # type: ignore[arg-type]
         value_scale=value_scale,
@@ -124,6 +149,14 @@ def _attention(b: Builder, node: ir.Node, scores: Scores, values: Tensor) -> Non
         **mask_fields,  # type: ignore[arg-type]
     )
     b.emit(step, {"q": q, "k": k, "v": v, "y": made, **({} if mask is None else {"mask": mask})})
+
+
+def _rounding(affine: Affine | None, *, whole: bool = False) -> Rounding | None:
+    """How the kernel rounds; whole numbers are left without their scale."""
+    if affine is None:
+        return None
+    scale = float(affine.scale)
+    return Rounding(float(np.float32(1) / affine.scale), 1.0 if whole else scale, affine.zero_point)
 
 
 def _mask(b: Builder, mask: Tensor | None, shape: tuple[int, ...]) -> tuple[dict[str, object], View | None]:
@@ -183,4 +216,20 @@ def _spreads(mask: tuple[int, ...], shape: tuple[int, ...]) -> bool:
 
 def _scores_of(b: Builder, value: ir.Value | None) -> Scores | None:
     tensor = b.tensors.get(value) if value is not None else None
-    return tensor.source if tensor is not None and isinstance(tensor.source, Scores) else None
+    return None if tensor is None else scores_behind(tensor)
+
+
+def scores_behind(tensor: Tensor) -> Scores | None:
+    """The attention scores that a tensor is, perhaps rounded to 8 bits and back; None where it is something else."""
+    source = tensor.source
+    if isinstance(source, Scores):
+        return source
+    if not isinstance(source, Lookup) or source.affine is None or source.of.views:
+        return None
+    quantization = source.of.source
+    if not isinstance(quantization, Quantization) or quantization.of.views:
+        return None
+    there, back = quantization.affine, source.affine
+    same = (there.scale, there.zero_point) == (back.scale, back.zero_point)
+    scores = scores_behind(quantization.of)
+    return scores.rounded(there) if same and scores is not None else None

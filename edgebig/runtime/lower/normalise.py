@@ -4,10 +4,11 @@ from math import prod
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
-from edgebig.graph.edit import constant_array
 from edgebig.kernels.normalise import LayerNormalization
 from edgebig.runtime.lower.builder import Builder, shape_of
+from edgebig.runtime.lower.parameters import weights_of
 from edgebig.runtime.lower.refusal import Refusal
 from edgebig.runtime.lower.tensors import Sum
 from edgebig.runtime.plan import natural
@@ -21,11 +22,9 @@ def lower_layer_normalization(b: Builder, node: ir.Node) -> None:
     shape = shape_of(value)
     axis = node.attributes.get_int("axis", -1) % len(shape)
     rows, columns = prod(shape[:axis]), prod(shape[axis:])
-    scale = constant_array(node.inputs[1])
+    scale = _constant(node.inputs[1], columns)
     given = node.inputs[2] if len(node.inputs) > 2 else None
-    bias = np.zeros(columns, np.float32) if given is None else constant_array(given)
-    if scale is None or bias is None or scale.size != columns or bias.size != columns or scale.dtype != np.float32:
-        raise Refusal("its scale or bias is no constant of the normalised shape")
+    bias = np.zeros(columns, np.float32) if given is None else _constant(given, columns)
     x = b.tensor(node.inputs[0])
     order = natural(len(shape))
     source = x.source
@@ -40,4 +39,12 @@ def lower_layer_normalization(b: Builder, node: ir.Node) -> None:
         tasks=b.tasks(8 * rows * columns),
     )
     made = b.result(value, "f32")
-    b.emit(step, {**views, "scale": scale.reshape(-1), "bias": bias.reshape(-1), "y": made})
+    b.emit(step, {**views, "scale": scale, "bias": bias, "y": made})
+
+
+def _constant(value: ir.Value | None, columns: int) -> NDArray:
+    """A constant of the normalised shape, dequantized where it is stored quantized."""
+    weights = weights_of(value)
+    if weights is None or weights.array.size != columns:
+        raise Refusal("its scale or bias is no constant of the normalised shape")
+    return weights.real().reshape(-1)

@@ -4,7 +4,7 @@ Nothing is computed until something needs it, and then in the layout it needs: a
 the same memory, a quantized tensor seen through a unary function is a table of 256 entries.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,21 +100,49 @@ def quantized(values: NDArray, affine: Affine, low: int = 0, high: int = 255) ->
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """softmax(a @ b * scale + mask) of attention, as far as it has come; taken up whole by the product that follows.
+    """softmax(a @ b * scale * factor + mask) of attention, as far as it has come; the product that follows takes it whole.
 
     Attributes:
         a: Queries [..., rows, dim].
         b: Keys, transposed: [..., dim, columns].
         scale: What products are multiplied with.
+        product: How they are then rounded to 8 bits, and taken back to real numbers.
+        factor: What they are multiplied with after that.
+        scaled: How they are rounded then.
         mask: What is added then.
+        masked: How sums are rounded.
         softmax: Whether the softmax over the last axis is taken.
+        probabilities: How its results are rounded.
     """
 
     a: Tensor
     b: Tensor
     scale: float = 1.0
+    product: Affine | None = None
+    factor: float = 1.0
+    scaled: Affine | None = None
     mask: Tensor | None = None
+    masked: Affine | None = None
     softmax: bool = False
+    probabilities: Affine | None = None
+
+    def rounded(self, affine: Affine) -> "Scores | None":
+        """These scores rounded once more; None where that cannot be said."""
+        if self.softmax:
+            return replace(self, probabilities=affine) if self.probabilities is None else None
+        if self.mask is None and self.product is None:
+            return replace(self, product=affine)
+        if self.mask is None and self.scaled is None:
+            return replace(self, scaled=affine)
+        return replace(self, masked=affine) if self.masked is None else None
+
+    def times(self, factor: float) -> "Scores | None":
+        """These scores multiplied with a number; None where that cannot be said."""
+        if self.softmax or self.mask is not None or self.masked is not None or self.scaled is not None:
+            return None
+        if self.product is not None:
+            return replace(self, factor=self.factor * factor)
+        return replace(self, scale=self.scale * factor)
 
 
 @dataclass(frozen=True, eq=False)
