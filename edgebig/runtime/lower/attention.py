@@ -6,6 +6,7 @@ from math import prod
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from edgebig.graph.edit import constant_array
 from edgebig.kernels.attention import Attention
@@ -55,8 +56,8 @@ def scaled_scores(b: Builder, node: ir.Node) -> bool:
     found = None
     if node.op_type in ("Mul", "Div"):
         number = _number(other)
-        found = None if number is None else left.times(number if node.op_type == "Mul" else 1 / number)
-    elif node.op_type == "Add" and (constant is None or constant.dtype == np.float32) and left.masked is None:
+        found = None if not number else left.times(number if node.op_type == "Mul" else 1 / number)
+    elif node.op_type == "Add" and left.masked is None and (other in b.tensors or _is_float(constant)):
         mask = b.tensor(other)
         found = replace(left, mask=mask) if _spreads(mask.shape, shape_of(node.outputs[0])) else None
     if found is None:
@@ -64,6 +65,10 @@ def scaled_scores(b: Builder, node: ir.Node) -> bool:
     value = node.outputs[0]
     b.define(value, Tensor(value.name or "", "f32", shape_of(value), source=found))
     return True
+
+
+def _is_float(constant: NDArray | None) -> bool:
+    return constant is not None and constant.dtype == np.float32
 
 
 def _number(value: ir.Value | None) -> float | None:

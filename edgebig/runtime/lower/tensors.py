@@ -100,7 +100,7 @@ def quantized(values: NDArray, affine: Affine, low: int = 0, high: int = 255) ->
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """softmax(a @ b * scale * factor + mask) of attention, as far as it has come; the product that follows takes it whole.
+    """softmax(a @ b * scale * factor + mask) of attention, as far as it has come, for the product that follows.
 
     Attributes:
         a: Queries [..., rows, dim].
