@@ -1,8 +1,8 @@
-"""edgebig's runtime and onnxruntime against OpenVINO, on the same int8 files: `python bench/runtime/against_openvino.py A=A.onnx`.
+"""edgebig's runtime and onnxruntime against OpenVINO, on the same int8 files.
 
-OpenVINO reads QDQ models; it is no dependency of ours: `pip install openvino`. One thread, one stream, latency mode;
-inputs are set once, all three are measured interleaved, and answers are compared first. Writes
-`bench/results/runtime_openvino.json`.
+`python bench/runtime/against_openvino.py NAME=INT8.onnx` checks the answers, then measures all three interleaved: one
+thread, one stream, latency mode, inputs set once. OpenVINO reads QDQ models; it is no dependency of ours:
+`pip install openvino`. Writes `bench/results/runtime_openvino.json`.
 """
 
 import importlib
@@ -70,13 +70,12 @@ def compare(name: str, path: Path, feed: dict[str, NDArray], seconds: float) -> 
     values = measure_rounds(runs, turns, rounds=200, budget_ns=int(seconds * 1e9))
     found = {key: compare_rounds(values[0], values[i]) for i, key in ((1, "onnxruntime"), (2, "edgebig"))}
     medians = [float(np.median(v)) / 1e6 for v in values]
+    ratio, names = found["edgebig"], ("openvino", "onnxruntime", "edgebig")
     click.echo(
         f"{name:<28} openvino {medians[0]:8.3f} ms, onnxruntime {medians[1]:8.3f}, edgebig {medians[2]:8.3f}; "
-        f"edgebig over openvino {found['edgebig'].speedup:.2f} [{found['edgebig'].low:.2f}, {found['edgebig'].high:.2f}]"
+        f"edgebig over openvino {ratio.speedup:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]"
     )
-    summaries = {
-        key: asdict(summarise(v)) for key, v in zip(("openvino", "onnxruntime", "edgebig"), values, strict=True)
-    }
+    summaries = {key: asdict(summarise(v)) for key, v in zip(names, values, strict=True)}
     return {
         "name": name,
         "file": path.name,
