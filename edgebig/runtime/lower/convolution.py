@@ -21,7 +21,6 @@ from edgebig.runtime.lower.refusal import Refusal
 from edgebig.runtime.lower.tensors import Affine
 from edgebig.runtime.plan import Order, View
 
-EMPTY = np.zeros(1, np.float32)
 CONSTANTS = ("weights", "bias", "multiplier")
 
 
@@ -138,7 +137,8 @@ def emit_float(b: Builder, tail: Tail, geometry: Geometry, x: View, weights: NDA
         multiplier = np.full(geometry.filters, np.float32(1) / tail.affine.scale, np.float32)
         bounds: dict[str, Any] = {}
     else:
-        output, multiplier, bounds = "f32", EMPTY, {"low": tail.low, "high": tail.high}
+        output, bounds = "f32", {"low": tail.low, "high": tail.high}
+        multiplier = np.ones(geometry.filters, np.float32)
     made = b.result(tail.value, "u8" if tail.affine else "f32", geometry.order)
     dot = dots.best(array.astype(np.float32)).name
     step: Step

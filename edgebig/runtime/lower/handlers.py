@@ -7,6 +7,7 @@ import onnx_ir as ir
 from edgebig.runtime.lower.attention import lower_product, lower_softmax
 from edgebig.runtime.lower.binary import KINDS, lower_binary
 from edgebig.runtime.lower.builder import Builder
+from edgebig.runtime.lower.constant_sum import lower_add
 from edgebig.runtime.lower.convolution import lower_conv
 from edgebig.runtime.lower.dynamic import (
     lower_cast,
@@ -66,6 +67,7 @@ HANDLERS: dict[str, Handler] = {
     "Transpose": lower_transpose,
     "Unsqueeze": lower_reshape,
     **dict.fromkeys(KINDS, lower_binary),
+    "Add": lower_add,
     "Mul": lower_multiply,
     **dict.fromkeys(UNARY, lower_unary),
 }

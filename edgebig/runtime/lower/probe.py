@@ -6,6 +6,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from edgebig.dependencies import require
+from edgebig.graph.edit import constant_array
+from edgebig.runtime.lower.refusal import Refusal
 
 
 def run_alone(node: ir.Node, values: NDArray) -> NDArray:
@@ -17,6 +19,9 @@ def run_alone(node: ir.Node, values: NDArray) -> NDArray:
 
     Returns:
         float32.
+
+    Raises:
+        Refusal: Another input is not constant.
     """
     ort = require("onnxruntime", extra="cpu", purpose="edgebig.runtime")
     proto = ir.to_proto(node)
@@ -26,10 +31,12 @@ def run_alone(node: ir.Node, values: NDArray) -> NDArray:
     proto.output.append("y")
     initializers = []
     for i, value in enumerate(node.inputs[1:], 1):
-        tensor = None if value is None else value.const_value
-        proto.input.append("" if tensor is None else f"c{i}")
-        if tensor is not None:
-            initializers.append(onnx.numpy_helper.from_array(np.asarray(tensor.numpy()), f"c{i}"))
+        array = constant_array(value)
+        if value is not None and array is None:
+            raise Refusal(f"its input {value.name!r} is not constant")
+        proto.input.append("" if array is None else f"c{i}")
+        if array is not None:
+            initializers.append(onnx.numpy_helper.from_array(array, f"c{i}"))
     shapes = {"x": list(values.shape), "y": None}
     ports = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name, shape in shapes.items()]
     graph = onnx.helper.make_graph([proto], "alone", ports[:1], ports[1:], initializers)
