@@ -85,7 +85,7 @@ def test_a_sample_with_measuring(cache: Cache) -> None:
     assert counts["stock passes"] == counts["ours passes"] > 10
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(3600)
 @pytest.mark.usefixtures("everything_is_work")
 def test_all_of_them(kept: Cache) -> None:

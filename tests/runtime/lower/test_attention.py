@@ -63,7 +63,9 @@ SEPARATE = {
         {"FloatBinary": 2, "Softmax": 1, "BatchedMatMul": 2},
     ),
     "probabilities given": (
-        heads(mask="keys", scores="s1 = Div (p, d)\n s = Add (s1, mask)", more="u = Identity (t)", outputs=", float[] u"),
+        heads(
+            mask="keys", scores="s1 = Div (p, d)\n s = Add (s1, mask)", more="u = Identity (t)", outputs=", float[] u"
+        ),
         {"Attention": 1, "FloatBinary": 1, "Softmax": 1, "BatchedMatMul": 1},
     ),
     "scores used twice": (
@@ -183,9 +185,13 @@ POST = LAYER.replace(
     "NORMALISED", "r = Add (x, o4)\n n = LayerNormalization (r, wn, bn)\n f0 = MatMul (n, wa)\n f1 = Add (f0, ba)"
 ).replace("RESULT", "t = Add (n, f4)\n y = LayerNormalization (t, wm, bm)")
 # The sum goes on beside the normalisation, so it has to be computed.
-PRE = LAYER.replace(
-    "NORMALISED", "r = Add (x, o4)\n n = LayerNormalization (r, wn, bn)\n f0 = MatMul (n, wa)\n f1 = Add (f0, ba)"
-).replace("RESULT", "y = Add (r, f4)").replace("wb, float[32] bb, float[32] wm, float[32] bm", "wb, float[32] bb")
+PRE = (
+    LAYER.replace(
+        "NORMALISED", "r = Add (x, o4)\n n = LayerNormalization (r, wn, bn)\n f0 = MatMul (n, wa)\n f1 = Add (f0, ba)"
+    )
+    .replace("RESULT", "y = Add (r, f4)")
+    .replace("wb, float[32] bb, float[32] wm, float[32] bm", "wb, float[32] bb")
+)
 
 
 @pytest.mark.parametrize(("text", "sums"), [(POST, 0), (PRE, 2)], ids=["post", "pre"])
@@ -217,28 +223,94 @@ def test_layer_with_quantized_weights(text: str, cache: Cache) -> None:
     assert distance(got[0], stock(graph, feed, rewrite=False)[0]) < 0.02
 
 
-@pytest.mark.parametrize("activation", [QuantType.QUInt8, QuantType.QInt8])
-@pytest.mark.parametrize("text", [POST, PRE], ids=["post", "pre"])
+@pytest.mark.parametrize(
+    ("text", "activation"),
+    [
+        pytest.param(POST, QuantType.QUInt8, id="post-u8"),
+        pytest.param(POST, QuantType.QInt8, id="post-s8", marks=pytest.mark.slow),
+        pytest.param(PRE, QuantType.QUInt8, id="pre-u8", marks=pytest.mark.slow),
+        pytest.param(PRE, QuantType.QInt8, id="pre-s8", marks=pytest.mark.slow),
+    ],
+)
 def test_layer_quantized_everywhere(text: str, activation: QuantType, cache: Cache) -> None:
     model = net(text, opset=20)
     graph = quantized(model, activation_type=activation)
     (feed,) = feeds_of(model, seed=10)
     got, session = ours(graph, feed, cache)
     assert not left_of(session), session.explain()
+    steps = kernels(session)
+    assert (steps["Attention"], steps["Conv"], steps["BatchedMatMul"], steps["Softmax"]) == (1, 6, 0, 0)
+    assert steps["Add"] == 8, session.explain()  # six biases, two residual sums: none of them in float
+    assert not steps["FloatBinary"]
     expected = stock(graph, feed, rewrite=False)[0]
     apart = np.abs(got[0] - expected) / output_scale(graph)
     assert apart.max() < 4.01, session.explain()  # a step in the middle of the layer may be some at its end
     assert np.mean(apart > 0.5) < 0.1
 
 
-@pytest.mark.parametrize("name", ["bare", "divided", "multiplied", "mask of two axes"])
-def test_quantized_products(name: str, cache: Cache) -> None:
-    model = net(FUSED[name])
-    graph = quantized(model, op_types_to_quantize=["MatMul"])
+QUANTIZED = {
+    "products alone": ("divided", ["MatMul"]),
+    "mask of two axes": ("mask of two axes", ["MatMul"]),
+    "all of it": ("multiplied", ["MatMul", "Mul", "Div", "Add", "Softmax"]),
+    "all but the softmax": ("divided", ["MatMul", "Div", "Add"]),
+    "without a mask": ("scaled twice", ["MatMul", "Div", "Softmax"]),
+}
+
+
+@pytest.mark.parametrize("name", QUANTIZED)
+def test_quantized_heads(name: str, cache: Cache) -> None:
+    which, kinds = QUANTIZED[name]
+    text = FUSED[which] if which != "scaled twice" else heads(scores="s = Div (p, d)")
+    model = net(text)
+    graph = quantized(model, op_types_to_quantize=kinds)
     (feed,) = feeds_of(model, seed=11)
     got, session = ours(graph, feed, cache)
     assert not left_of(session), session.explain()
+    assert kernels(session)["Attention"] == 1, session.explain()
+    assert not kernels(session)["BatchedMatMul"]
     expected = stock(graph, feed, rewrite=False)[0]
     apart = np.abs(got[0] - expected) / output_scale(graph)
     assert apart.max() < 2.01, session.explain()
     assert np.mean(apart > 0.5) < 0.05
+
+
+ROUNDED = {
+    "probabilities given": heads(
+        mask="keys", scores="s1 = Div (p, d)\n s = Add (s1, mask)", more="u = Exp (t)", outputs=", float[2, 3, 7, 9] u"
+    ),
+    "scores given": heads(scores="s = Div (p, d)", more="u = Exp (s)", outputs=", float[2, 3, 7, 9] u"),
+    "no values": heads(mask="full", scores="s1 = Mul (p, c)\n s = Add (s1, mask)")
+    .replace("o = MatMul (t, v2)", "o = Exp (t)")
+    .replace("float[2, 7, 24] y", "float[2, 7, 27] y"),
+}
+
+
+@pytest.mark.parametrize("name", ROUNDED)
+def test_rounded_scores_that_something_else_needs(name: str, cache: Cache) -> None:
+    model = net(ROUNDED[name])
+    graph = quantized(model, op_types_to_quantize=["MatMul", "Mul", "Div", "Add", "Softmax"])
+    (feed,) = feeds_of(model, seed=12)
+    got, session = ours(graph, feed, cache)
+    assert kernels(session)["BatchedMatMul"] >= 1, session.explain()
+    for answer, wanted in zip(got, stock(graph, feed, rewrite=False), strict=True):
+        assert distance(answer, wanted) < 0.02
+        assert np.mean(np.abs(answer - wanted) > PRECISION * np.abs(wanted).max()) < 0.05
+
+
+@pytest.mark.parametrize("shape", ["24", "1, 24", "2, 6, 24", "6, 1"])
+@pytest.mark.parametrize("activation", [QuantType.QUInt8, QuantType.QInt8])
+def test_sum_with_a_quantized_constant(shape: str, activation: QuantType, cache: Cache) -> None:
+    text = f"""agraph (float[2, 6, 16] x, float[16, 24] w0, float[{shape}] b0) => (float[2, 6, 24] y) {{
+        a = MatMul (x, w0)
+        y = Add (b0, a) }}"""
+    model = net(text)
+    graph = quantized(model, activation_type=activation)
+    (feed,) = feeds_of(model, seed=13)
+    got, session = ours(graph, feed, cache)
+    assert not left_of(session), session.explain()
+    assert kernels(session)["Add"] == 1, session.explain()
+    assert not kernels(session)["FloatBinary"]
+    expected = stock(graph, feed, rewrite=False)[0]
+    apart = np.abs(got[0] - expected) / output_scale(graph)
+    assert apart.max() < 1.01
+    assert np.mean(apart > 0.5) < 0.02

@@ -59,7 +59,15 @@ def node_of(
     while not names[-1]:
         names.pop()
     node = helper.make_node(
-        "MatMulNBits", names, ["y"], domain="com.microsoft", K=inner, N=columns, bits=bits, block_size=block, **attributes
+        "MatMulNBits",
+        names,
+        ["y"],
+        domain="com.microsoft",
+        K=inner,
+        N=columns,
+        bits=bits,
+        block_size=block,
+        **attributes,
     )
     graph = helper.make_graph(
         [node],
