@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from math import prod
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -10,24 +11,11 @@ from numpy.typing import NDArray
 
 from edgebig.graph.edit import constant_array
 from edgebig.graph.shapes import static_shape
-from edgebig.kernels.convert import Dequantize, Flip, Quantize
-from edgebig.kernels.convert_layout import DequantizeTranspose, QuantizeTranspose
-from edgebig.kernels.convert_transpose import Copy, Transpose
-from edgebig.kernels.elementwise_float import FloatBinary
+from edgebig.kernels.convert import Flip
+from edgebig.kernels.convert_transpose import Transpose
 from edgebig.kernels.step import Step
-from edgebig.kernels.table import Table, TableToFloat
 from edgebig.runtime.lower.refusal import Refusal
-from edgebig.runtime.lower.tensors import (
-    Lookup,
-    Parameter,
-    Quantization,
-    Reshaped,
-    Scores,
-    Sliced,
-    Sum,
-    Tensor,
-    Transposed,
-)
+from edgebig.runtime.lower.tensors import Tensor
 from edgebig.runtime.plan import ELEMENT_BYTES, Buffer, Element, Order, Part, Place, PlannedStep, View, lying, natural
 
 NHWC: Order = (0, 2, 3, 1)
@@ -39,6 +27,8 @@ _ELEMENTS: dict[ir.DataType, Element] = {
 # Work under this many multiplications is not worth waking another thread for.
 WORK_PER_TASK = 60_000
 
+# Computes a tensor from its source; in the order wanted where that costs nothing more.
+Maker = Callable[["Builder", Tensor, Any, Order | None], View]
 Given = Buffer | Part | View | NDArray | Callable[[], NDArray]
 
 
@@ -48,20 +38,20 @@ class Builder:
     Args:
         threads: Threads that will share the work.
         inside: The segment's nodes.
+        makers: How to compute tensors that lie nowhere yet, by the type of their source.
     """
 
-    def __init__(self, threads: int, inside: Sequence[ir.Node]) -> None:
+    def __init__(self, threads: int, inside: Sequence[ir.Node], makers: Mapping[type, "Maker"]) -> None:
         self.threads = threads
+        self._makers = makers
         self.inside = frozenset(inside)
         self.steps: list[PlannedStep] = []
         self.done: set[ir.Node] = set()
         self.tensors: dict[ir.Value, Tensor] = {}
-        self._node: ir.Node | None = None
         self._covered: list[str] = []
 
     def begin(self, node: ir.Node) -> None:
         """From now on steps do this node's work."""
-        self._node = node
         self._covered = [node.name or node.op_type]
 
     def cover(self, nodes: Sequence[ir.Node]) -> None:
@@ -139,16 +129,15 @@ class Builder:
     def view(self, tensor: Tensor, order: Order | None = None) -> View:
         """Where the tensor lies, with its axes in this order (None: any)."""
         if not tensor.views:
-            tensor.views.append(self._make(tensor, order))
+            make = self._makers.get(type(tensor.source))
+            if make is None:
+                raise Refusal(f"{tensor.name!r} is not computed yet")
+            tensor.views.append(make(self, tensor, tensor.source, order))
         found = self._lying(tensor, order)
         if found is None:
             found = self._reordered(tensor.views[0], order or ())
             tensor.views.append(found)
         return found
-
-    def has(self, tensor: Tensor, order: Order) -> bool:
-        """Whether the tensor lies in this order already."""
-        return self._lying(tensor, order) is not None
 
     def write_output(self, value: ir.Value, index: int) -> None:
         """Bring a value into the segment's output, as ONNX stores it."""
@@ -156,12 +145,9 @@ class Builder:
         view = self.view(tensor, natural(len(tensor.shape)))
         if value.dtype == ir.DataType.INT8:
             view = self._flipped(view)
-        elif view.buffer.place is not Place.ARENA or self._aliased(tensor, view):
+        elif view.buffer.place is not Place.ARENA:
             view = self._copied(view)
         view.buffer.place, view.buffer.index = Place.OUTPUT, index
-
-    def _aliased(self, tensor: Tensor, view: View) -> bool:
-        return view.buffer.bytes != view.size * ELEMENT_BYTES[view.element]
 
     def _lying(self, tensor: Tensor, order: Order | None) -> View | None:
         if order is None:
@@ -169,95 +155,7 @@ class Builder:
         key = lying(tensor.shape, order)
         return next((view for view in tensor.views if view.key == key), None)
 
-    def _make(self, tensor: Tensor, order: Order | None) -> View:
-        """Compute a tensor that lies nowhere yet; in the order wanted where that costs nothing more."""
-        source = tensor.source
-        match source:
-            case Transposed():
-                inner = None if order is None else tuple(source.permutation[axis] for axis in order)
-                view = self.view(source.of, inner)
-                return View(
-                    view.buffer,
-                    tensor.element,
-                    tensor.shape,
-                    tuple(source.permutation.index(axis) for axis in view.order),
-                )
-            case Reshaped():
-                view = self.view(source.of, natural(len(source.of.shape)))
-                return View(view.buffer, tensor.element, tensor.shape, natural(len(tensor.shape)))
-            case Lookup():
-                return self._look_up(tensor, source, order)
-            case Quantization():
-                return self._quantize(tensor, source, order)
-            case Sliced():
-                return self._slice(tensor, source, order)
-            case Sum():
-                return self._sum(tensor, source, order)
-            case Scores():
-                return self._score(tensor, source)
-            case Parameter(factor=None):
-                made = self.new(tensor.element, tensor.shape, natural(len(tensor.shape)), tensor.name)
-                size = ELEMENT_BYTES[tensor.element]
-                self.emit(Copy(1, size, size, size), {"x": Part(source.parameters.buffer, source.offset), "y": made})
-                return made
-        raise Refusal(f"{tensor.name!r} is not computed yet")
-
-    def _slice(self, tensor: Tensor, source: Sliced, order: Order | None) -> View:
-        x = self._nearest(source.of, order)
-        made = self.new(tensor.element, tensor.shape, x.order, tensor.name)
-        place = x.order.index(source.axis)
-        inner = prod(x.memory_shape[place + 1 :]) * ELEMENT_BYTES[x.element]
-        rows, whole, part = prod(x.memory_shape[:place]), x.shape[source.axis] * inner, made.shape[source.axis] * inner
-        step = Copy(rows, part, whole, part)
-        self.emit(step, {"x": Part(x.buffer, source.start * inner), "y": made})
-        return made
-
-    def _score(self, tensor: Tensor, source: Scores) -> View:
-        """Attention scores that something else than the block's second product needs."""
-        from edgebig.runtime.lower.scores import emit_scores
-
-        return emit_scores(self, tensor, source)
-
-    def _sum(self, tensor: Tensor, source: Sum, order: Order | None) -> View:
-        a = self._nearest(source.a, order)
-        other = self.view(source.b, a.order)
-        made = self.new("f32", tensor.shape, a.order, tensor.name)
-        self.emit(FloatBinary(kind="add", rows=1, columns=a.size), {"a": a, "b": other, "y": made})
-        return made
-
-    def _look_up(self, tensor: Tensor, source: Lookup, order: Order | None) -> View:
-        x = self._nearest(source.of, order)
-        if source.affine is None:
-            made = self.new(tensor.element, tensor.shape, x.order, tensor.name)
-            kernel = Table if tensor.element == "u8" else TableToFloat
-            self.emit(kernel(x.size), {"x": x, "table": source.table, "y": made})
-            return made
-        scale, zero_point = float(source.affine.scale), source.affine.zero_point
-        if _is_nhwc(x) and order is not None and lying(tensor.shape, order) == lying(tensor.shape, natural(4)):
-            batch, channels, height, width = tensor.shape
-            made = self.new("f32", tensor.shape, natural(4), tensor.name)
-            self.emit(DequantizeTranspose(batch, channels, height, width, scale, zero_point), {"x": x, "y": made})
-            return made
-        made = self.new("f32", tensor.shape, x.order, tensor.name)
-        self.emit(Dequantize(x.size, scale, zero_point), {"x": x, "y": made})
-        return made
-
-    def _quantize(self, tensor: Tensor, source: Quantization, order: Order | None) -> View:
-        x = self._nearest(source.of, order)
-        scale, zero_point = float(source.affine.scale), source.affine.zero_point
-        if order == NHWC and len(tensor.shape) == 4 and x.key == lying(x.shape, natural(4)) != lying(x.shape, NHWC):
-            batch, channels, height, width = tensor.shape
-            made = self.new("u8", tensor.shape, NHWC, tensor.name)
-            step = QuantizeTranspose(
-                batch, channels, height, width, scale, zero_point, low=source.low, high=source.high
-            )
-            self.emit(step, {"x": x, "y": made})
-            return made
-        made = self.new("u8", tensor.shape, x.order, tensor.name)
-        self.emit(Quantize(x.size, scale, zero_point, low=source.low, high=source.high), {"x": x, "y": made})
-        return made
-
-    def _nearest(self, tensor: Tensor, order: Order | None) -> View:
+    def nearest(self, tensor: Tensor, order: Order | None) -> View:
         """The tensor in this order where it already lies so, or in whatever order it lies."""
         if not tensor.views:
             return self.view(tensor, order)
@@ -310,10 +208,6 @@ def element_of(value: ir.Value) -> Element:
             f"{value.name!r} is {value.dtype.name.lower() if value.dtype is not None else 'of unknown dtype'}"
         )
     return _ELEMENTS[value.dtype]
-
-
-def _is_nhwc(view: View) -> bool:
-    return len(view.shape) == 4 and view.key == lying(view.shape, NHWC) != lying(view.shape, natural(4))
 
 
 def _part(given: Given, name: str) -> Part:

@@ -9,6 +9,7 @@ from edgebig.graph.edit import constant_array
 from edgebig.kernels.errors import KernelError
 from edgebig.runtime.lower.builder import Builder, element_of, shape_of
 from edgebig.runtime.lower.handlers import HANDLERS, INTEGER_PRODUCTS, QUANTIZED, RAW, Handler, handler_of
+from edgebig.runtime.lower.making import MAKERS
 from edgebig.runtime.lower.parameters import is_constant_dequantize
 from edgebig.runtime.lower.refusal import Refusal
 from edgebig.runtime.plan import Plan, Port
@@ -73,7 +74,7 @@ def lower_segment(nodes: Sequence[ir.Node], threads: int) -> Plan:
     Raises:
         Refused: A node does not fit; the segment has to do without it.
     """
-    b = Builder(threads, nodes)
+    b = Builder(threads, nodes, MAKERS)
     inputs, outputs = boundary(nodes)
     node = nodes[0]
     try:

@@ -36,8 +36,8 @@ ONE_LAYER = {
     "residual": """agraph (float[6, 32] x, float[32, 32] w0) => (float[6, 32] y) {
         a = MatMul (x, w0)
         y = Add (a, x) }""",
-    "shared": """agraph (float[2, 9, 32] x, float[32, 32] w0, float[32] b0, float[32, 48] w1, float[32, 16] w2, float[16] b2)
-          => (float[2, 9, 32] q, float[2, 9, 48] k, float[2, 9, 16] v) {
+    "shared": """agraph (float[2, 9, 32] x, float[32, 32] w0, float[32] b0, float[32, 48] w1,
+          float[32, 16] w2, float[16] b2) => (float[2, 9, 32] q, float[2, 9, 48] k, float[2, 9, 16] v) {
         a = MatMul (x, w0)
         q = Add (a, b0)
         k = MatMul (x, w1)
