@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import onnx_ir as ir
 
@@ -78,7 +79,7 @@ def accelerate(model: ir.Model, shapes: Shapes, *, threads: int, cache: Cache, m
             kept[key] = segment
     inputs = {value.name or "": tuple(shape_or_empty(value)) for value in special.graph.inputs}
     record = RuntimeRecord(
-        model=describe_source(model),
+        model=Path(describe_source(model)).name,
         shapes=inputs,
         threads=threads,
         segments=tuple(stories),
