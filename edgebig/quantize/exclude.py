@@ -14,20 +14,18 @@ def node_name(node: ir.Node) -> str:
     return node.name or (node.outputs[0].name if node.outputs else None) or node.op_type
 
 
-def excluded_nodes(graph: ir.Graph, patterns: Sequence[str]) -> set[ir.Node]:
-    """The nodes of a graph whose names match one of the patterns.
+def excluded_names(graph: ir.Graph, patterns: Sequence[str]) -> set[str]:
+    """The names of a graph's nodes that match one of the patterns.
 
     Raises:
         UsageError: A pattern matches no node; the message lists names near to it.
     """
-    by_name: dict[str, list[ir.Node]] = {}
-    for node in graph:
-        by_name.setdefault(node_name(node), []).append(node)
-    found: set[ir.Node] = set()
+    known = [node_name(node) for node in graph]
+    found: set[str] = set()
     for pattern in patterns:
-        names = [pattern] if pattern in by_name else fnmatch.filter(by_name, pattern)
+        names = [pattern] if pattern in known else fnmatch.filter(known, pattern)
         if not names:
-            close = difflib.get_close_matches(pattern, by_name, n=3, cutoff=0.4) or list(by_name)[:3]
+            close = difflib.get_close_matches(pattern, known, n=3, cutoff=0.4) or known[:3]
             raise UsageError(f"exclude: no node is called {pattern!r}. Near to it: {', '.join(close)}.")
-        found.update(node for name in names for node in by_name[name])
+        found.update(names)
     return found

@@ -1,43 +1,64 @@
-"""A target: what an execution provider fuses, refuses or slows down, as data."""
+"""A target: what an execution provider fuses, refuses or slows down, as data.
+
+Quantization reads it to write what the target fuses, lint to explain a file that somebody else wrote.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
+
+from edgebig.targets.costs import Int8Costs, OpCost
+from edgebig.targets.release import Release
+
+__all__ = ["Bias", "Elementwise", "Form", "Int8Costs", "OpCost", "Release", "Target"]
 
 
-@dataclass(frozen=True)
-class OpCost:
-    """What an operator costs per element of its output (of its input, for pools), in nanoseconds on one thread.
-
-    Attributes:
-        int8: When it runs in integers.
-        float32: When it runs in float.
-    """
-
-    int8: float
-    float32: float
-
-
-@dataclass(frozen=True)
-class Int8Costs:
-    """Costs that decide which operators are worth running in integers. Only their ratios matter.
+class Bias(Enum):
+    """How the bias of a quantized Conv, ConvTranspose, Gemm or MatMul is written.
 
     Attributes:
-        quantize: Float to integers, per element.
-        dequantize: Integers to float, per element.
-        node: Starting any node once.
-        multiply_add: Of a product of two activations, per multiply-add.
-        per_element: Operators without weights, by type; others cost nothing either way.
-        after_float: What an operator costs more in integers, per element that goes in, where a float operator precedes
-            it: integer convolutions hand on channels innermost, which suits integer pools; float ones take the
-            activation behind them in for little.
+        INT32: int32 behind a DequantizeLinear whose scale is (input scale) * (weight scale), zero point 0.
+        FLOAT: As it is in the float model; a DequantizeLinear on int32 is refused.
     """
 
-    quantize: float
-    dequantize: float
-    node: float
-    multiply_add: OpCost
-    per_element: Mapping[str, OpCost]
-    after_float: Mapping[str, float] = field(default_factory=dict)
+    INT32 = "int32"
+    FLOAT = "float"
+
+
+class Elementwise(Enum):
+    """Which Add and Mul are worth integers.
+
+    Attributes:
+        ALL: All whose inputs and output are quantized.
+        RESIDUAL: Only an Add with one input straight from a Conv, Gemm or MatMul, and then only its other input (the
+            shortcut) gets a pair: the Add is fused into the kernel before it, which would else be kept from it by the
+            pair in between. Chains of elementwise operators stay in float, where they are fused to one kernel.
+    """
+
+    ALL = "all"
+    RESIDUAL = "residual"
+
+
+class Form(Enum):
+    """Ways to write quantization in ONNX.
+
+    Attributes:
+        QDQ: Float operators between DequantizeLinear and QuantizeLinear.
+        QOPERATOR: QLinearConv, QLinearMatMul, QLinearAdd, QGemm, ...
+        DYNAMIC: DynamicQuantizeLinear with ConvInteger or MatMulInteger, DynamicQuantizeMatMul, DynamicQuantizeLSTM.
+        NBITS: com.microsoft.MatMulNBits (GatherBlockQuantized): weights in few bits, activations in float.
+        BLOCKED_DQ: DequantizeLinear of opset 21 with a block size on a 4-bit or 8-bit weight, activations in float.
+    """
+
+    QDQ = "QDQ"
+    QOPERATOR = "QOperator"
+    DYNAMIC = "dynamic"
+    NBITS = "MatMulNBits"
+    BLOCKED_DQ = "blocked DequantizeLinear"
+
+
+ALL_FORMS = frozenset(Form)
+WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
 
 @dataclass(frozen=True)
@@ -62,6 +83,30 @@ class Target:
             directly; a Clip without effect between them prevents it.
         pattern_gains: Pruning pattern -> why it makes the model faster there; a pattern that is missing gains
             nothing but file size.
+        activation_dtypes: All integer dtypes of activations that are fused, the best first.
+        symmetric_activations: Whether the zero point of activations must be 0 (with int8: the range is symmetric).
+        wide_activation_dtype: Integer dtype of 16 bits that activations may have where 8 are too few; None: none.
+        symmetric_weights: Whether the zero points of weights must be 0.
+        per_channel_ops: Operators whose weights may have a scale per output channel; those of others get one scale.
+            The axis is always the output channel's: Conv 0, ConvTranspose 1, Gemm 0 (transB) or 1, MatMul last.
+        gemm_transposed: Whether a Gemm with a scale per channel must have transB=1, that is a weight [N, K], axis 0.
+        bias: How biases are written.
+        pairs_per_consumer: Whether each consumer of a quantized activation gets a QuantizeLinear and DequantizeLinear
+            of its own (True), or all share one pair (False).
+        quantize_results: Whether integer operators need a QuantizeLinear behind them. False: quantize the inputs of
+            weighted operators alone; a result gets a pair only where a consumer wants it in integers.
+        elementwise: Which Add and Mul are worth integers.
+        forms: Forms of quantization that run there.
+        minimum_opset: Files below it are raised first.
+        releases: What versions of the runtime read, oldest first; empty where nobody says.
+        runtime: The runtime whose versions these are.
+        static_shapes: Whether all shapes must be fixed.
+        falls_back: Whether an operator that the target lacks runs on the CPU (True), or the file is refused (False).
+        supported_ops: All operators of the standard domain that it has; None where the list is not closed.
+        refused_ops: Operators of the standard domain that it lacks, where `supported_ops` is None.
+        integer_only: Whether float operators leave the accelerator.
+        saturating_pairs: Whether 8-bit kernels add pairs of products in saturating 16 bits (vpmaddubsw).
+        sources: Attribute of this class -> where the rule is stated.
     """
 
     name: str
@@ -78,3 +123,30 @@ class Target:
     float_products: int = 0
     guarded_ops: frozenset[str] = frozenset()
     pattern_gains: Mapping[str, str] = field(default_factory=dict)
+    activation_dtypes: tuple[str, ...] = ("uint8",)
+    symmetric_activations: bool = False
+    wide_activation_dtype: str | None = None
+    symmetric_weights: bool = False
+    per_channel_ops: frozenset[str] = WEIGHTED
+    gemm_transposed: bool = False
+    bias: Bias = Bias.INT32
+    pairs_per_consumer: bool = False
+    quantize_results: bool = True
+    elementwise: Elementwise = Elementwise.ALL
+    forms: frozenset[Form] = ALL_FORMS
+    minimum_opset: int = 13
+    releases: tuple[Release, ...] = ()
+    runtime: str = "onnxruntime"
+    static_shapes: bool = False
+    falls_back: bool = True
+    supported_ops: frozenset[str] | None = None
+    refused_ops: frozenset[str] = frozenset()
+    integer_only: bool = False
+    saturating_pairs: bool = False
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    def lacks(self, op_type: str) -> bool:
+        """Whether the target has no form of an operator of the standard domain."""
+        if self.supported_ops is not None:
+            return op_type not in self.supported_ops
+        return op_type in self.refused_ops

@@ -24,6 +24,11 @@ def is_x86() -> bool:
     return platform.machine().lower() in ("x86_64", "amd64", "i686", "x86")
 
 
+def is_arm64() -> bool:
+    """Whether this machine is a 64-bit ARM."""
+    return platform.machine().lower() in ("aarch64", "arm64")
+
+
 def has_vnni() -> bool:
     """Whether int8 dot products accumulate in 32 bits (AVX512-VNNI or AVX-VNNI) on this x86 machine."""
     return bool(cpu_features() & {"avx512_vnni", "avx_vnni"})

@@ -39,6 +39,7 @@ class QdqWriter:
         float_results: Units whose results stay float.
         rule: How weights are quantized.
         means: Unit -> means of its input's channels, where its bias shall make up for the rounding of its weight.
+        weights: Unit -> its weight in integers, where it was quantized before.
 
     Attributes:
         activation_dtype: Name of the integer dtype of activations.
@@ -55,6 +56,7 @@ class QdqWriter:
         float_results: Collection[Unit],
         rule: WeightRule,
         means: Mapping[Unit, NDArray],
+        weights: Mapping[Unit, QuantizedWeight],
     ) -> None:
         self.graph = graph
         self.activation_dtype = target.activation_dtype
@@ -66,6 +68,7 @@ class QdqWriter:
         self._float_results = float_results
         self._rule = rule
         self._means = means
+        self._given_weights = weights
         self._pool = ConstantPool(graph)
         # Value of the graph as it is now -> what integer operators read instead, and with which parameters.
         self._read: dict[ir.Value, ir.Value] = {}
@@ -96,11 +99,7 @@ class QdqWriter:
     def weight(self, unit: Unit, activation: ir.Value | None) -> ir.Value:
         """Quantize a unit's weight; return its dequantized form."""
         assert unit.weighted is not None  # the caller is the writer of a weighted unit
-        bias = self._bias(unit)
-        limits = None if bias is None else bias_scale_limits(bias, self._scale_of(activation))
-        pair_sums = self._rule.pair_sums and not _adds_no_pairs(unit)
-        bits = 8 if _adds_no_pairs(unit) else self._rule.bits
-        weight = quantize_weight(unit.weighted, bits, pair_sums=pair_sums, smallest=limits)
+        weight = self._given_weights.get(unit) or self._quantized(unit, activation)
         self.weights[unit] = weight
         return self._per_channel(unit.weighted.weight.name or "weight", weight.integers, weight.scales, weight.axis)
 
@@ -185,6 +184,14 @@ class QdqWriter:
             self.params[final.name or ""] = read or written
             if final.is_graph_output():
                 self._take_over_output(final, floats)
+
+    def _quantized(self, unit: Unit, activation: ir.Value | None) -> QuantizedWeight:
+        assert unit.weighted is not None  # the caller is the writer of a weighted unit
+        bias = self._bias(unit)
+        limits = None if bias is None else bias_scale_limits(bias, self._scale_of(activation))
+        pair_sums = self._rule.pair_sums and not _adds_no_pairs(unit)
+        bits = 8 if _adds_no_pairs(unit) else self._rule.bits
+        return quantize_weight(unit.weighted, bits, pair_sums=pair_sums, smallest=limits)
 
     def _scale_of(self, activation: ir.Value | None) -> float:
         return self._read_params[self.read(activation)].scale
