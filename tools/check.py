@@ -3,11 +3,15 @@
 usage: python3 tools/check.py [--fast] [pytest arguments]
 """
 
+import os
 import subprocess
 import sys
 import time
 
 from environment import ROOT, ensure, environment, python
+
+# Each takes up to two gigabytes.
+MOST_WORKERS = 4
 
 
 def main() -> int:
@@ -25,11 +29,24 @@ def main() -> int:
         "format": [bin_folder / "ruff", "format", "--check", "."],
         "types": [bin_folder / "mypy"],
         "imports": [bin_folder / "lint-imports"],
-        "tests": [python(), "-m", "pytest", *(["-m", "not slow and not exhaustive"] if fast else []), *extra],
+        "tests": [
+            python(),
+            "-m",
+            "pytest",
+            *_workers(),
+            *(["-m", "not slow and not exhaustive"] if fast else []),
+            *extra,
+        ],
     }
     failed = [name for name, command in checks.items() if not _run(name, [str(part) for part in command])]
     print("All checks passed." if not failed else f"Failed: {', '.join(failed)}.")
     return 1 if failed else 0
+
+
+def _workers() -> list[str]:
+    """The tests are spread over the processors; a file's tests stay together, since they share what is slow to make."""
+    count = min(os.cpu_count() or 1, MOST_WORKERS)
+    return ["-n", str(count), "--dist", "loadfile"] if count > 1 else []
 
 
 def _run(name: str, command: list[str]) -> bool:

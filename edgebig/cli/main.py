@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "optimize": ("edgebig.cli.optimize", "Clean up an ONNX graph, outputs proven equal."),
     "prune": ("edgebig.cli.prune", "Set weights to zero in a pattern, and repair the rest."),
     "quantize": ("edgebig.cli.quantize", "Quantize a model to int8 (QDQ) for a target."),
+    "lint": ("edgebig.cli.lint", "Show what a target refuses, ignores or slows down, and repair it."),
     "compress": ("edgebig.cli.compress", "Run a recipe: the whole way, step by step, resumable."),
     "evaluate": ("edgebig.cli.evaluate", "Score models on a task."),
     "compare": ("edgebig.cli.compare", "Compare two models' outputs on the same samples."),

@@ -10,12 +10,25 @@ from rich.console import RenderableType
 from edgebig.cli.options import FILE, RegistryChoice, data_option, json_option, output_option
 from edgebig.cli.output import check_json_target, plain_table, progress, show
 from edgebig.files import check_output
-from edgebig.records.quantize import WEIGHT_BITS, QuantizeOptions
+from edgebig.records.quantize import (
+    BLOCK_SIZES,
+    FLOAT,
+    FORMATS,
+    WEIGHT_BITS,
+    WEIGHT_METHODS,
+    QuantizeOptions,
+)
 
 if TYPE_CHECKING:
     from edgebig.records.quantize import NodeCoverage, QuantizeRecord
 
 DEFAULTS = QuantizeOptions()
+
+
+def _schemes() -> tuple[str, ...]:
+    from edgebig.quantize.schemes import schemes
+
+    return schemes.names()
 
 
 def _targets() -> tuple[str, ...]:
@@ -33,11 +46,19 @@ def _methods() -> tuple[str, ...]:
 @click.command("quantize")
 @click.argument("model", type=FILE)
 @output_option
-@data_option()
+@data_option(required=False)
+@click.option("--scheme", type=RegistryChoice("scheme", _schemes), default=DEFAULTS.scheme, show_default=True,
+              help="What becomes integers, and when.")  # fmt: skip
 @click.option("--target", type=RegistryChoice("target", _targets), default=DEFAULTS.target, show_default=True,
               help="Where the result will run.")  # fmt: skip
 @click.option("--calibration", type=RegistryChoice("calibration method", _methods), default=DEFAULTS.calibration,
               show_default=True, help="How ranges of activations are chosen.")  # fmt: skip
+@click.option("--format", type=click.Choice(FORMATS), default=DEFAULTS.format, show_default=True,
+              help="How integers are written; nbits: weight-only, as MatMulNBits.")  # fmt: skip
+@click.option("--block-size", type=click.Choice(BLOCK_SIZES), default=DEFAULTS.block_size, show_default=True,
+              help="Weight-only: inputs that share a scale; -1 for all.")  # fmt: skip
+@click.option("--weight-method", type=click.Choice(WEIGHT_METHODS), default=DEFAULTS.weight_method,
+              show_default=True, help="Weight-only: how integers are found.")  # fmt: skip
 @click.option("--weight-bits", type=click.Choice(WEIGHT_BITS), default=DEFAULTS.weight_bits, show_default=True,
               help="auto: 8, and held so that no 16-bit sum saturates where there is no VNNI.")  # fmt: skip
 @click.option(
@@ -52,12 +73,13 @@ def _methods() -> tuple[str, ...]:
 @click.option("--threads", type=click.IntRange(min=0), default=DEFAULTS.threads, help="0 (default): automatic.")
 @click.option("--nodes", is_flag=True, help="List every node, not groups of them.")
 @json_option
-def command(model: Path, output: Path, force: bool, data: str, nodes: bool, json_target: str | None,
+def command(model: Path, output: Path, force: bool, data: str | None, nodes: bool, json_target: str | None,
             **chosen: object) -> None:  # fmt: skip
-    """Quantize a model to int8 (QDQ) for a target.
+    """Quantize a model for a target.
 
     Ranges are observed on the samples, in bounded memory; a quarter of the samples is held out and measures the loss.
-    What would not run faster in integers stays in float, and the table says why.
+    What would not run faster in integers stays in float, and the table says why. int8-dynamic, int8-weight and
+    int4-weight do without samples.
     """
     options = QuantizeOptions(**chosen)  # type: ignore[arg-type]
     check_output(output, force=force, inputs=[model])
@@ -76,41 +98,34 @@ def _render(record: "QuantizeRecord", output: Path, *, every_node: bool) -> Sequ
     first = "node" if every_node else "nodes"
     facts = [
         f"Target {record.target} on {record.machine['int8 instructions']}; weight bits: {record.weight_bits}.",
-        f"{record.multiply_add_share:.1%} of the multiply-adds and {record.weight_share:.1%} of the weights in "
-        f"integers; ranges by {record.calibration} over {record.feeds} feeds in {record.passes} pass(es).",
+        f"{record.multiply_add_share:.1%} of the multiply-adds and {record.weight_share:.1%} of the weights quantized.",
     ]
+    if record.feeds:
+        facts.append(f"Ranges by {record.calibration} over {record.feeds} feeds in {record.passes} pass(es).")
     losses = [
         [row.output, row.loss_name, "not finite" if row.loss is None else f"{row.loss:.4g}",
          "-" if row.sqnr_db is None else f"{row.sqnr_db:.1f}"]
         for row in record.outputs
     ]  # fmt: skip
     size = f"{record.bytes_before / 1000:,.1f} KB to {record.bytes_after / 1000:,.1f} KB"
-    return [
-        plain_table(None, ["operator", first, "runs in", "remark"], rows, right="nodes"),
-        "",
-        *facts,
-        "",
-        plain_table(None, ["output", "held-out loss", "value", "SQNR dB"], losses, right="value|SQNR dB"),
-        "",
-        *(f"Note: {note}." for note in record.notes),
-        f"Written: {output} ({size})",
-    ]
+    shown: list[RenderableType] = [plain_table(None, ["operator", first, "precision", "remark"], rows, right="nodes")]
+    shown += ["", *facts, ""]
+    if losses:
+        heads = ["output", "held-out loss", "value", "SQNR dB"]
+        shown += [plain_table(None, heads, losses, right="value|SQNR dB"), ""]
+    return [*shown, *(f"Note: {note}." for note in record.notes), f"Written: {output} ({size})"]
 
 
 def _node_rows(nodes: Sequence["NodeCoverage"]) -> list[list[str]]:
-    return [[node.op_type, node.node, _where(node), node.reason] for node in nodes]
+    return [[node.op_type, node.node, node.precision, node.reason] for node in nodes]
 
 
 def _group_rows(nodes: Sequence["NodeCoverage"]) -> list[list[str]]:
     """One row for all nodes of an operator with the same fate; which node a node is inside of does not matter here."""
     groups: dict[tuple[str, str, str], int] = {}
     for node in nodes:
-        remark = node.reason if not node.integer or node.reason == "float result" else ""
-        key = (node.op_type, _where(node), remark)
+        remark = node.reason if not node.quantized or node.reason == "float result" else ""
+        key = (node.op_type, node.precision, remark)
         groups[key] = groups.get(key, 0) + 1
-    ordered = sorted(groups.items(), key=lambda item: (item[0][1] == "float", -item[1]))
+    ordered = sorted(groups.items(), key=lambda item: (item[0][1] == FLOAT, -item[1]))
     return [[op_type, str(count), where, remark] for (op_type, where, remark), count in ordered]
-
-
-def _where(node: "NodeCoverage") -> str:
-    return "integers" if node.integer else "float"

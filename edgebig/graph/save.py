@@ -8,10 +8,12 @@ import onnx_ir as ir
 from edgebig.errors import OutputError
 from edgebig.files import check_output, replacing_folder
 from edgebig.graph.edit import copy_to_write
-from edgebig.graph.load import all_nodes, tensors
+from edgebig.graph.load import all_nodes, external_tensors, tensors
 
 # protobuf refuses messages of 2 GiB; the graph itself needs room too.
 PROTOBUF_LIMIT = 2_000_000_000
+# Weights that lie in files of their own stay so above this size: putting them into one message takes several copies.
+MOST_INLINED = 1 << 28
 # Smaller tensors stay in the .onnx file: onnxruntime wants shapes and axes there.
 EXTERNAL_THRESHOLD = 1024
 
@@ -28,7 +30,8 @@ def save_model(
         model: The model; it stays as it is.
         path: The `.onnx` file to write.
         force: Whether existing files may be replaced.
-        external_data: Weights in a file of their own: yes, no, or (None) when they exceed what protobuf can hold.
+        external_data: Weights in a file of their own: yes, no, or (None) when they exceed what protobuf can hold, or
+            more than 256 MiB of them lie outside of memory as it is.
 
     Returns:
         The files written, the `.onnx` first.
@@ -41,7 +44,8 @@ def save_model(
     check_output(path, force=force)
     size = weight_bytes(model)
     if external_data is None:
-        external_data = size > PROTOBUF_LIMIT
+        outside = sum(tensor.nbytes for tensor in external_tensors(model))
+        external_data = size > PROTOBUF_LIMIT or outside > MOST_INLINED
     elif not external_data and size > PROTOBUF_LIMIT:
         raise OutputError(f"{path}: {size} bytes of weights exceed protobuf's limit of 2 GB. Use external data.")
     data_path = path.with_name(path.name + ".data")

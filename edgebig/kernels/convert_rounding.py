@@ -2,7 +2,7 @@
 
 from llvmlite import ir
 
-from edgebig.kernels.vector import F32, I8, I32, Value, call, fill, maximum, minimum, suffix, vector_of, zeros
+from edgebig.kernels.vector import F32, I8, I32, Value, call, fill, maximum, minimum, splat, suffix, vector_of, zeros
 
 
 def to_float(b: ir.IRBuilder, x: Value, zero_point: int = 0, *, signed: bool = False) -> Value:
@@ -12,6 +12,12 @@ def to_float(b: ir.IRBuilder, x: Value, zero_point: int = 0, *, signed: bool = F
     if zero_point:
         wide = b.sub(wide, fill(I32, x.type.count, zero_point))
     return b.sitofp(wide, vector_of(F32, x.type.count))
+
+
+def centred(b: ir.IRBuilder, x: Value, zero_point: Value) -> Value:
+    """Bytes minus a zero point, an i32 known at run time, as floats; exact."""
+    lanes = x.type.count
+    return b.sitofp(b.sub(b.zext(x, vector_of(I32, lanes)), splat(b, zero_point, lanes)), vector_of(F32, lanes))
 
 
 def below(b: ir.IRBuilder, x: Value, limit: Value) -> Value:
@@ -44,11 +50,24 @@ def to_bytes(
     whole = call(b, f"llvm.lrint.{suffix(ints)}.{suffix(x.type)}", ints, [x])
     if zero_point:
         whole = b.add(whole, fill(I32, lanes, zero_point))
-    # This clamp and the truncation become saturating packs; narrower limits cost one instruction on bytes.
-    whole = minimum(b, maximum(b, whole, zeros(ints)), fill(I32, lanes, 255))
-    result = b.trunc(whole, vector_of(I8, lanes))
+    result = narrowed(b, whole)
     if bounded and low > 0:
         result = maximum(b, result, fill(I8, lanes, low), signed=False)
     if bounded and high < 255:
         result = minimum(b, result, fill(I8, lanes, high), signed=False)
     return result
+
+
+def to_bytes_within(b: ir.IRBuilder, x: Value, least: Value, most: Value, zero_point: Value) -> Value:
+    """clip(rint(x), least, most) + zero_point as bytes, by vectors known at run time; not a number becomes least."""
+    ints = zero_point.type
+    x = below(b, above(b, x, least), most)
+    return narrowed(b, b.add(call(b, f"llvm.lrint.{suffix(ints)}.{suffix(x.type)}", ints, [x]), zero_point))
+
+
+def narrowed(b: ir.IRBuilder, whole: Value) -> Value:
+    """A vector of i32 clamped to bytes."""
+    ints, lanes = whole.type, whole.type.count
+    # The clamp and the truncation become saturating packs; narrower limits cost one instruction on bytes.
+    whole = minimum(b, maximum(b, whole, zeros(ints)), fill(I32, lanes, 255))
+    return b.trunc(whole, vector_of(I8, lanes))

@@ -7,8 +7,8 @@ from collections import Counter
 
 import onnx_ir as ir
 
-from edgebig.optimize.rewire import remove_node
 from edgebig.passes.base import Pass, PassResult
+from edgebig.passes.rewire import remove_node
 
 
 class EliminateIdentities(Pass):

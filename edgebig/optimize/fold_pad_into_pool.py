@@ -11,8 +11,8 @@ import numpy as np
 import onnx_ir as ir
 
 from edgebig.graph.edit import constant_array
-from edgebig.optimize.rewire import is_private
 from edgebig.passes.base import Pass, PassResult, Skipped
+from edgebig.passes.rewire import is_private
 
 POOLS = ("AveragePool", "MaxPool")
 NEVER_NEGATIVE = ("Relu", "Sigmoid", "HardSigmoid", "Softmax", "Abs", "Exp", "Sqrt", "Softplus")

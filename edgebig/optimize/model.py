@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from edgebig.data.feeds import Feed
 from edgebig.data.samples import Samples, open_samples
 from edgebig.errors import InvalidModelError, UsageError
+from edgebig.evaluate.proof import Proof, Verdict
+from edgebig.evaluate.random_feeds import random_feeds
 from edgebig.graph.interface import input_specs
 from edgebig.graph.load import ModelLike, describe_source, resolve_model, source_files
 from edgebig.graph.opset import MINIMUM_OPSET, opset_version
@@ -17,9 +19,7 @@ from edgebig.graph.provenance import stamp
 from edgebig.graph.session import Session
 from edgebig.graph.skeleton import model_bytes
 from edgebig.optimize.interface import Interface
-from edgebig.optimize.proof import Proof, Verdict
 from edgebig.optimize.raise_opset import RaiseOpset
-from edgebig.optimize.random_feeds import random_feeds
 from edgebig.optimize.steps import optimize_steps
 from edgebig.optimize.trial import Trial, optimized
 from edgebig.passes.fingerprint import count_operators

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 from edgebig.optimize.eliminate_identities import EliminateIdentities
 from edgebig.optimize.eliminate_noops import EliminateNoops
-from edgebig.optimize.fold_affine_after import FoldAffineAfter
-from edgebig.optimize.fold_affine_before import FoldAffineBefore
 from edgebig.optimize.fold_constants import FoldConstants
 from edgebig.optimize.fold_pad_into_pool import FoldPadIntoPool
 from edgebig.optimize.freeze_inputs import FreezeInputs
@@ -22,9 +20,11 @@ from edgebig.optimize.library_passes import (
     merge_equal_nodes,
     remove_unused,
 )
-from edgebig.optimize.merge_initializers import MergeInitializers
 from edgebig.optimize.raise_opset import RaiseOpset
 from edgebig.passes.base import Pass
+from edgebig.passes.fold_affine_after import FoldAffineAfter
+from edgebig.passes.fold_affine_before import FoldAffineBefore
+from edgebig.passes.merge_initializers import MergeInitializers
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 
 from edgebig.errors import EdgebigError, QualityGateError
+from edgebig.evaluate.proof import Proof, Verdict
 from edgebig.graph.edit import working_copy
-from edgebig.optimize.proof import Proof, Verdict
 from edgebig.optimize.steps import Steps
 from edgebig.passes.base import Observer, Pass, PassError, PassResult, run_passes
 

@@ -10,12 +10,12 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from edgebig.graph.unfold import source_rows, target_rows
 from edgebig.progress import track
 from edgebig.prune.goals import Goals
 from edgebig.prune.layers import Layer
 from edgebig.prune.moments import Array, Moments, Problem, joined
 from edgebig.prune.part_session import PartSession
-from edgebig.prune.unfold import source_rows, target_rows
 
 # What the moments of the layers of one pass may take, in bytes; more layers mean more passes.
 MOMENT_BYTES = 1 << 30

@@ -12,11 +12,11 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from edgebig.data.samples import Samples
+from edgebig.graph.unfold import Positions, choose_positions, count_positions, target_rows
 from edgebig.progress import track
 from edgebig.prune.layers import Layer
 from edgebig.prune.part_session import PartSession
 from edgebig.prune.sites import Site
-from edgebig.prune.unfold import Positions, choose_positions, count_positions, target_rows
 
 # Rows that the fit of a layer sees over all feeds: so many per input of its matrix, and at least so many.
 ROWS_PER_INPUT = 16

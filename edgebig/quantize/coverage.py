@@ -1,5 +1,7 @@
 """The coverage table: what became of every node, and how much of the work and of the weights that is."""
 
+from collections.abc import Mapping
+
 import onnx_ir as ir
 
 from edgebig.graph.edit import constant_array
@@ -8,7 +10,7 @@ from edgebig.quantize.exclude import node_name
 from edgebig.quantize.placement import NOT_WORTH, Placement
 from edgebig.quantize.unit import Facts, Unit
 from edgebig.quantize.units import Candidates
-from edgebig.records.quantize import NodeCoverage
+from edgebig.records.quantize import FLOAT, NodeCoverage
 
 
 def plan_coverage(
@@ -26,12 +28,12 @@ def plan_coverage(
         unit = integer.get(node)
         stays = unit is not None and node in unit.tail and unit in placement.float_results
         reason = reasons.get(node, "") if unit is None else _remark(node, unit, placement)
-        multiply_adds, weights = _size(node, facts)
+        multiply_adds, weights = work_of(node, facts)
         rows.append(
             NodeCoverage(
                 node=node_name(node),
                 op_type=node.op_type,
-                integer=unit is not None and not stays,
+                precision="int8" if unit is not None and not stays else FLOAT,
                 reason=reason,
                 multiply_adds=multiply_adds,
                 weights=weights,
@@ -48,7 +50,26 @@ def _remark(node: ir.Node, unit: Unit, placement: Placement) -> str:
     return "float result" if unit in placement.float_results else ""
 
 
-def _size(node: ir.Node, facts: Facts) -> tuple[int, int]:
+def float_rows(graph: ir.Graph, facts: Facts, reasons: Mapping[ir.Node, str]) -> tuple[NodeCoverage, ...]:
+    """A row per node of a graph, as if all stayed in float, with the reasons why some must."""
+    rows = []
+    for node in graph:
+        if node.op_type != "Constant":
+            multiply_adds, weights = work_of(node, facts)
+            rows.append(
+                NodeCoverage(
+                    node=node_name(node),
+                    op_type=node.op_type,
+                    precision=FLOAT,
+                    reason=reasons.get(node, ""),
+                    multiply_adds=multiply_adds,
+                    weights=weights,
+                )
+            )
+    return tuple(rows)
+
+
+def work_of(node: ir.Node, facts: Facts) -> tuple[int, int]:
     """Multiply-adds on one sample, and numbers in the weights."""
     weighted = as_weighted(node)
     if weighted is None:

@@ -10,7 +10,7 @@ from edgebig.graph.opset import MINIMUM_OPSET, opset_version, raise_opset
 from edgebig.graph.shapes import infer_shapes
 from edgebig.quantize.checks import check_not_quantized
 from edgebig.quantize.exclude import node_name
-from edgebig.quantize.shapes import shapes_on
+from edgebig.quantize.shapes import shapes_on, stated_shapes
 from edgebig.quantize.unit import Facts
 from edgebig.targets import Target
 
@@ -31,12 +31,12 @@ class Prepared:
     notes: tuple[str, ...]
 
 
-def prepare(original: ir.Model, feed: Feed, target: Target) -> Prepared:
+def prepare(original: ir.Model, feed: Feed | None, target: Target) -> Prepared:
     """Make a float model ready for any scheme.
 
     Args:
         original: The user's model; it stays as it is.
-        feed: One sample, for shapes.
+        feed: One sample, for shapes; None where there is none: sizes of dynamic axes are not known then.
         target: Where the result will run.
 
     Raises:
@@ -47,7 +47,8 @@ def prepare(original: ir.Model, feed: Feed, target: Target) -> Prepared:
     notes = _raise_to_minimum(model)
     infer_shapes(model)
     _name_nodes(model.graph)
-    facts = Facts(target, shapes_on(model, feed), opset_version(model) or MINIMUM_OPSET)
+    shapes = shapes_on(model, feed) if feed is not None else stated_shapes(model)
+    facts = Facts(target, shapes, opset_version(model) or MINIMUM_OPSET)
     return Prepared(model, facts, notes)
 
 

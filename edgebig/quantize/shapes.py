@@ -38,6 +38,13 @@ def shapes_on(model: ir.Model, feed: Feed) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+def stated_shapes(model: ir.Model) -> dict[str, tuple[int, ...]]:
+    """Value name -> shape, for the values of the top-level graph whose shapes are fixed."""
+    values = (*model.graph.inputs, *(output for node in model.graph for output in node.outputs))
+    shapes = {value.name or "": static_shape(value) for value in values}
+    return {name: shape for name, shape in shapes.items() if shape is not None}
+
+
 def _computed(model: ir.Model, feed: Feed, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
     with Session(expose_outputs(model, names)) as session:
         return {name: array.shape for name, array in session.run(feed).items()}

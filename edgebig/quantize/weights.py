@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from edgebig.graph.weights import WeightedNode
 from edgebig.quantize.qparams import SMALLEST_SCALE
+from edgebig.quantize.weight_search import search_weight
 
 # int32 accumulators hold the bias and the products; the bias may take half of them.
 LARGEST_BIAS = 2**30
@@ -30,7 +31,13 @@ class QuantizedWeight:
 
 
 def quantize_weight(
-    weighted: WeightedNode, bits: int, *, pair_sums: bool = False, smallest: NDArray | None = None
+    weighted: WeightedNode,
+    bits: int,
+    *,
+    pair_sums: bool = False,
+    smallest: NDArray | None = None,
+    search: bool = False,
+    mean_squares: NDArray | None = None,
 ) -> QuantizedWeight:
     """Quantize a node's weight.
 
@@ -39,19 +46,47 @@ def quantize_weight(
         bits: 8, or 7 for integers up to 64.
         pair_sums: Whether the sum of two neighbouring integers must stay within 128, so that 255 times it fits 16 bits.
         smallest: Lower limits of the scales, one per output channel; None for no limits.
+        search: Whether scales are those with the smallest error, instead of those at which the largest weight fits
+            (see `edgebig.quantize.weight_search`).
+        mean_squares: Mean square of every input channel, to weigh the errors with in the search; None: all alike.
     """
     array = weighted.array().astype(np.float32)
     axis = weighted.output_axis
-    limit = 127 if bits == 8 else 2 ** (bits - 1)
+    limit = largest_integer(bits)
     rows = np.moveaxis(array, axis, 0)
     scales = _safe_scales(np.abs(rows).reshape(len(rows), -1).max(axis=1, initial=0.0) / limit, smallest)
-    if pair_sums:
-        scales = _fit_pairs(weighted, array, scales)
-    integers = _round(array, scales, axis, limit)
+    if search:
+        integers, scales = search_weight(
+            weighted, scales, limit, pair_sums=pair_sums, smallest=smallest, mean_squares=mean_squares
+        )
+    else:
+        scales = _fit_pairs(weighted, array, scales) if pair_sums else scales
+        integers = _round(array, scales, axis, limit)
+    return QuantizedWeight(integers, scales, axis, relative_error(array, integers, scales, axis))
+
+
+def adds_no_pairs(weighted: WeightedNode) -> bool:
+    """Whether the kernels of this node multiply in 32 bits: those of depthwise convolutions do."""
+    return weighted.is_depthwise and weighted.array().shape[0] == weighted.groups
+
+
+def largest_integer(bits: int) -> int:
+    """The largest integer of a weight: 127 at 8 bits, 64 at 7."""
+    return 127 if bits == 8 else 2 ** (bits - 1)
+
+
+def relative_error(array: NDArray, integers: NDArray, scales: NDArray, axis: int) -> float:
+    """Mean squared error of a weight in integers over its mean square.
+
+    Args:
+        array: The weight.
+        integers: The same in integers.
+        scales: One per output channel.
+        axis: The axis of output channels.
+    """
     error = integers * _spread(scales, axis, array.ndim) - array
     power = float(np.square(array, dtype=np.float64).mean())
-    relative = float(np.square(error, dtype=np.float64).mean()) / power if power else 0.0
-    return QuantizedWeight(integers, scales, axis, relative)
+    return float(np.square(error, dtype=np.float64).mean()) / power if power else 0.0
 
 
 def quantize_bias(bias: NDArray, input_scale: float, weight_scales: NDArray) -> NDArray:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from collections.abc import Sequence
 from typing import ClassVar
 
 from edgebig.errors import UsageError
@@ -9,7 +10,17 @@ from edgebig.records.base import Record
 from edgebig.records.comparison import OutputComparison
 
 AUTO = "auto"
+FLOAT = "float"
+FORMATS = (AUTO, "qdq", "nbits")
+WEIGHT_METHODS = (AUTO, "rtn", "hqq", "gptq")
 WEIGHT_BITS = (AUTO, "7", "8")
+BLOCK_SIZES = (16, 32, 64, 128, 256, -1)
+ALLOWED: dict[str, tuple[object, ...]] = {
+    "format": FORMATS,
+    "weight_method": WEIGHT_METHODS,
+    "weight_bits": WEIGHT_BITS,
+    "block_size": BLOCK_SIZES,
+}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
 
 
@@ -18,8 +29,12 @@ class QuantizeOptions:
     """Options of quantization.
 
     Attributes:
+        scheme: What becomes integers, and when (see `edgebig.quantize.schemes`).
         target: Where the result will run (see `edgebig.targets`).
         calibration: How ranges of activations are chosen (see `edgebig.quantize.calibrate`).
+        format: How integers are written: "auto", what runs fastest; "qdq"; "nbits" (weight-only: MatMulNBits).
+        block_size: Weight-only: inputs that share a scale; -1 for all.
+        weight_method: Weight-only: "rtn", "hqq", "gptq"; "auto": GPTQ for 4 bits where there are samples.
         weight_bits: "8"; "7" for integers up to 64; or "auto": 8, and where the target's kernels add products in 16
             bits, neighbours held so small that no sum overflows.
         exclude: Names of nodes that stay in float; `*`, `?` and `[...]` match as in file names.
@@ -30,8 +45,12 @@ class QuantizeOptions:
         threads: Threads within an operator; 0 leaves the choice to onnxruntime.
     """
 
+    scheme: str = "int8"
     target: str = "ort-cpu"
     calibration: str = "mse"
+    format: str = AUTO
+    block_size: int = 32
+    weight_method: str = AUTO
     weight_bits: str = AUTO
     exclude: tuple[str, ...] = ()
     samples: int | None = None
@@ -41,8 +60,10 @@ class QuantizeOptions:
     threads: int = 0
 
     def __post_init__(self) -> None:
-        if self.weight_bits not in WEIGHT_BITS:
-            raise UsageError(f"weight_bits is {self.weight_bits!r}; allowed: {', '.join(WEIGHT_BITS)}")
+        for name, allowed in ALLOWED.items():
+            if getattr(self, name) not in allowed:
+                given = getattr(self, name)
+                raise UsageError(f"{name} is {given!r}; allowed: {', '.join(str(value) for value in allowed)}")
         if self.samples is not None and self.samples < 1:
             raise UsageError(f"samples is {self.samples}; it must be at least 1")
         if self.max_loss is not None and not self.max_loss >= 0:
@@ -72,7 +93,7 @@ class NodeCoverage:
     Attributes:
         node: Its name.
         op_type: Its operator.
-        integer: Whether it runs in integers, or vanished into a node that does.
+        precision: What it became: "int8", "int8 dynamic", "int4, blocks of 32, GPTQ", "float16", or "float".
         reason: Why not, else what is worth knowing; may be empty.
         multiply_adds: On one sample; 0 for operators without weights.
         weights: Numbers in its weight; 0 where it has none.
@@ -81,11 +102,16 @@ class NodeCoverage:
 
     node: str
     op_type: str
-    integer: bool
+    precision: str
     reason: str
     multiply_adds: int
     weights: int
     weight_error: float | None = None
+
+    @property
+    def quantized(self) -> bool:
+        """Whether it has left float32, or vanished into a node that has."""
+        return self.precision != FLOAT
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -113,7 +139,8 @@ class QuantizeRecord(Record):
 
     Attributes:
         target: Where the result runs.
-        calibration: How ranges were chosen.
+        scheme: What became integers, and when, in words.
+        calibration: How ranges were chosen; empty where none were.
         weight_bits: Bits of the weights, in words.
         machine: Facts of the machine that decided the result.
         nodes: Every node of the float model's graph.
@@ -122,7 +149,7 @@ class QuantizeRecord(Record):
         passes: Times the samples were gone through for that.
         held_out: Feeds the losses were measured on, none of them among the former unless `notes` says so.
         outputs: How far each output is from the float model's on the held-out feeds.
-        loss: The worst of them; None where an output holds NaN or infinity.
+        loss: The worst of them; None where an output holds NaN or infinity, or nothing was held out.
         bytes_before: Size of the float model.
         bytes_after: Size of the result.
         notes: What else the user should know.
@@ -131,6 +158,7 @@ class QuantizeRecord(Record):
     schema: ClassVar[str] = "edgebig.quantize"
 
     target: str
+    scheme: str
     calibration: str
     weight_bits: str
     machine: dict[str, str]
@@ -145,22 +173,26 @@ class QuantizeRecord(Record):
     bytes_after: int
     notes: tuple[str, ...] = ()
 
+    def with_notes(self, notes: Sequence[str]) -> "QuantizeRecord":
+        """The same with further notes."""
+        return dataclasses.replace(self, notes=(*self.notes, *notes))
+
     @property
-    def integer_nodes(self) -> int:
-        """Nodes that run in integers or vanished into one that does."""
-        return sum(node.integer for node in self.nodes)
+    def quantized_nodes(self) -> int:
+        """Nodes that have left float32, or vanished into one that has."""
+        return sum(node.quantized for node in self.nodes)
 
     @property
     def multiply_add_share(self) -> float:
-        """Share of the multiply-adds that run in integers."""
+        """Share of the multiply-adds whose weights have left float32."""
         return _share(self.nodes, "multiply_adds")
 
     @property
     def weight_share(self) -> float:
-        """Share of the numbers in weights that are integers."""
+        """Share of the numbers in weights that have left float32."""
         return _share(self.nodes, "weights")
 
 
 def _share(nodes: tuple[NodeCoverage, ...], count: str) -> float:
     total = sum(getattr(node, count) for node in nodes)
-    return sum(getattr(node, count) for node in nodes if node.integer) / total if total else 0.0
+    return sum(getattr(node, count) for node in nodes if node.quantized) / total if total else 0.0

@@ -4,6 +4,7 @@ A folder of entries:
 
     modules/NAME_HASH.py                   a generated module; HASH covers its text and all that compiles it
     objects/MODULE.FUNCTION_HASH.o         a function of a module, compiled
+    objects/FUNCTION_HASH.o                a function that many modules share
     records/KIND/HASH.json                 a record
 
 Everything can be made again: whatever does not fit, or cannot be read, is made again.
@@ -12,14 +13,13 @@ Everything can be made again: whatever does not fit, or cannot be read, is made 
 import contextlib
 import hashlib
 import json
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from edgebig.runtime.cache_code import import_text, module_text
+from edgebig.runtime.cache_code import import_text, source_of
 from edgebig.runtime.cache_environment import compilers, environment
 from edgebig.runtime.cache_files import facts_of, read, remove, remove_unfinished, stamp, write_whole
 from edgebig.runtime.cache_folder import default_folder, temporary_folder, usable_folder, warn_once
@@ -35,7 +35,8 @@ class Entry:
     """One thing in the cache.
 
     Attributes:
-        kind: "module" (with its functions), "function" (of edgebig itself), or the kind of the record.
+        kind: "module" (with functions of its own), "function" (shared by modules, or of edgebig itself), or the kind of
+            the record.
         name: Of its file, without the suffix.
         bytes: Size of all its files.
         used: When it was last used, in seconds since 1970.
@@ -79,17 +80,19 @@ class Cache:
         stamp(self.folder / place)
         return import_text(self.folder / place, source)
 
-    def compile(self, function: Callable[..., Any], signature: Any = None) -> Compiled:
+    def compile(self, function: Callable[..., Any], signature: Any = None, text: str | None = None) -> Compiled:
         """Compile a function of a module, or take it from the cache.
 
         Args:
             function: A plain function at the top of a module that has a file or came from `module`.
             signature: Numba's; by default that of `f(call, task)`, a function of a segment.
+            text: All that its code follows from, with which functions of many modules are one and the same; by default
+                the text of its module.
 
         Returns:
             Its address, which a `bridge.Call` wants; keep the whole object as long as that is in use.
         """
-        path = self.folder / _object_place(function, signature)
+        path = self.folder / _object_place(function, signature, text)
         found = load_object(path)
         if found:
             stamp(path)
@@ -170,11 +173,13 @@ class Cache:
             remove(entry.files)
 
 
-def _object_place(function: Callable[..., Any], signature: Any) -> Path:
-    module = sys.modules[function.__module__]
-    text = module_text(module)
+def _object_place(function: Callable[..., Any], signature: Any, text: str | None) -> Path:
+    if text is not None:
+        name = function.__name__.rstrip("0123456789").rstrip("_")
+        return Path("objects") / f"{name}_{_hash(f'{signature}{compilers()}{text}')}.o"
+    stem, text = source_of(function)
     facts = f"{function.__name__}\n{signature}\n{compilers()}\n{text}"
-    return Path("objects") / f"{Path(str(module.__file__)).stem}.{function.__name__}_{_hash(facts)}.o"
+    return Path("objects") / f"{stem}.{function.__name__}_{_hash(facts)}.o"
 
 
 def _record_place(kind: str, key: str) -> Path:

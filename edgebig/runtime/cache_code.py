@@ -1,10 +1,12 @@
 """Generated modules, from their text."""
 
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
+from weakref import WeakValueDictionary
 
-_imported: dict[Path, ModuleType] = {}
+_imported: WeakValueDictionary[Path, ModuleType] = WeakValueDictionary()
 _TEXT = "__edgebig_text__"
 
 
@@ -14,17 +16,21 @@ def import_text(path: Path, source: str) -> ModuleType:
     Args:
         path: The file, for messages and debuggers; it need not exist.
         source: Its text.
+
+    Returns:
+        The module; one and the same for the same path, as long as somebody holds it.
     """
-    if path not in _imported:
+    module = _imported.get(path)
+    if module is None:
         module = ModuleType(path.stem)
         module.__file__ = str(path)
         module.__dict__[_TEXT] = source
         exec(compile(source, str(path), "exec"), module.__dict__)
-        sys.modules[path.stem] = _imported[path] = module  # Numba looks up a function's module by name
-    return _imported[path]
+        _imported[path] = module
+    return module
 
 
-def module_text(module: ModuleType) -> str:
-    """The text that a module was made from."""
-    generated: str | None = module.__dict__.get(_TEXT)
-    return Path(str(module.__file__)).read_text(encoding="utf-8") if generated is None else generated
+def source_of(function: Callable[..., Any]) -> tuple[str, str]:
+    """The name of the file that a function comes from, without the suffix, and its text."""
+    place, generated = function.__globals__["__file__"], function.__globals__.get(_TEXT)
+    return Path(place).stem, Path(place).read_text(encoding="utf-8") if generated is None else generated

@@ -17,8 +17,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 from edgebig.runtime.cache_files import read, write_whole
+from edgebig.runtime.cache_numba import assembly_of
 
 _SYMBOL_TABLE = 2  # sh_type
 _ENTRY = "edgebig_entry"
@@ -42,8 +44,32 @@ class Compiled:
     owner: Any
 
 
+# Code that is in use: file, its number and its size. What is written replaces a file, so it gets another number.
+_Key = tuple[Path, int, int]
+_live: WeakValueDictionary[_Key, Compiled] = WeakValueDictionary()
+
+
 def load_object(path: Path) -> Compiled | None:
     """The function stored in a file; None where there is no such file, or it is not whole."""
+    key = _key(path)
+    known = _live.get(key) if key is not None else None
+    if known is not None:
+        return known
+    found = _read_object(path)
+    if found is not None and key is not None:
+        _live[key] = found
+    return found
+
+
+def _key(path: Path) -> _Key | None:
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return path, facts.st_ino, facts.st_size
+
+
+def _read_object(path: Path) -> Compiled | None:
     head, _, code = read(path).partition(b"\n")
     try:
         facts = json.loads(head)
@@ -55,26 +81,37 @@ def load_object(path: Path) -> Compiled | None:
 
 
 def compile_object(function: Callable[..., Any], signature: Any, path: Path) -> Compiled:
-    """Compile a function; store it if it takes and gives 64-bit integers or nothing, and cannot raise."""
+    """Compile a function; store it if it takes and gives 64-bit integers or nothing, and cannot raise.
+
+    Jitted functions that it calls cannot be called from Python afterwards.
+    """
     from numba import cfunc, types
 
+    if {*signature.args, signature.return_type} <= {types.intp, types.void}:
+        code = _whole_code(*assembly_of(function, signature), len(signature.args))
+        if code:
+            head = json.dumps({"sha256": hashlib.sha256(code).hexdigest()})
+            with contextlib.suppress(OSError):  # nothing is kept, then; whoever chose the folder has said why
+                write_whole(path, head.encode() + b"\n" + code)
+            linked = _link(code, cached=False)
+            key = _key(path)
+            if key is not None:
+                _live[key] = linked
+            return linked
     made = cfunc(signature)(function)
-    live = Compiled(int(made.address or 0), False, made)
-    if not {*signature.args, signature.return_type} <= {types.intp, types.void}:
-        return live
-    text = _with_entry(made.inspect_llvm(), made.native_name, len(signature.args))
+    return Compiled(int(made.address or 0), False, made)
+
+
+def _whole_code(text: str, entry: str, arguments: int) -> bytes:
+    """The object file of a function that needs nothing of Python; empty for one that does."""
+    text = _with_entry(text, entry, arguments)
     if _RAISES in text:
-        return live
+        return b""
     try:
         code = _object_code(text)
     except RuntimeError:  # an LLVM that writes its assembly in another way
-        return live
-    if not _complete(code):
-        return live
-    head = json.dumps({"sha256": hashlib.sha256(code).hexdigest()})
-    with contextlib.suppress(OSError):  # nothing is kept, then; whoever chose the folder has said why
-        write_whole(path, head.encode() + b"\n" + code)
-    return _link(code, cached=False)
+        return b""
+    return code if _complete(code) else b""
 
 
 def _with_entry(text: str, entry: str, arguments: int) -> str:

@@ -1,7 +1,7 @@
 """One readable module per segment: a function for each distinct step, in the words of the kernels' own specs."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from textwrap import fill
 
@@ -19,11 +19,13 @@ class Generated:
         name: Of the module.
         source: Its text.
         functions: Per step of the plan, the name of its function.
+        texts: Per function, all that its code follows from: functions of equal texts are the same in all modules.
     """
 
     name: str
     source: str
     functions: tuple[str, ...]
+    texts: Mapping[str, str]
 
 
 def generate(plan: Plan, title: str) -> Generated:
@@ -45,7 +47,8 @@ def generate(plan: Plan, title: str) -> Generated:
     parts.append("STEPS = (\n" + "".join(f"    {name},\n" for name in names.values()) + ")\n")
     source = "\n\n".join(parts)
     digest = hashlib.sha256(source.encode()).hexdigest()[:12]
-    return Generated(f"segment_{digest}", source, tuple(names[step] for step in steps))
+    texts = {name: f"{type(step).__module__}.{_expression(step)}{step.operands}" for step, name in names.items()}
+    return Generated(f"segment_{digest}", source, tuple(names[step] for step in steps), texts)
 
 
 def without_constants(step: Step) -> Step:

@@ -30,7 +30,7 @@ def build_program(plan: Plan, cache: Cache, title: str) -> Program:
     module = cache.module(generated.name, generated.source)
     compiled = {}
     for name in track(dict.fromkeys(generated.functions), "compiling kernels"):
-        compiled[name] = cache.compile(getattr(module, name))
+        compiled[name] = cache.compile(getattr(module, name), text=generated.texts[name])
     constants = _Constants()
     arena = plan_arena(plan.steps)
     first_output = FIRST_TENSOR + len(plan.inputs)
@@ -46,7 +46,7 @@ def build_program(plan: Plan, cache: Cache, title: str) -> Program:
         Call(compiled[name].address, planned.step.tasks, tuple(map(place, planned.operands, planned.offsets)))
         for planned, name in zip(plan.steps, generated.functions, strict=True)
     )
-    keep = (constants, compiled, module)
+    keep = (constants, compiled)
     return Program(_tensors(plan.inputs), _tensors(plan.outputs), _bytes(arena), calls, keep)
 
 

@@ -87,6 +87,10 @@ class Target:
         symmetric_activations: Whether the zero point of activations must be 0 (with int8: the range is symmetric).
         wide_activation_dtype: Integer dtype of 16 bits that activations may have where 8 are too few; None: none.
         symmetric_weights: Whether the zero points of weights must be 0.
+        fused_ops: Operators that the runtime itself fuses between DequantizeLinear and QuantizeLinear; empty: all of
+            `int8_ops` (those may also name operators that quantization writes with others).
+        float_result_ops: Those of them that run in integers without a QuantizeLinear behind them, where
+            `quantize_results` holds.
         per_channel_ops: Operators whose weights may have a scale per output channel; those of others get one scale.
             The axis is always the output channel's: Conv 0, ConvTranspose 1, Gemm 0 (transB) or 1, MatMul last.
         gemm_transposed: Whether a Gemm with a scale per channel must have transB=1, that is a weight [N, K], axis 0.
@@ -127,6 +131,8 @@ class Target:
     symmetric_activations: bool = False
     wide_activation_dtype: str | None = None
     symmetric_weights: bool = False
+    fused_ops: frozenset[str] = frozenset()
+    float_result_ops: frozenset[str] = frozenset()
     per_channel_ops: frozenset[str] = WEIGHTED
     gemm_transposed: bool = False
     bias: Bias = Bias.INT32
@@ -144,6 +150,10 @@ class Target:
     integer_only: bool = False
     saturating_pairs: bool = False
     sources: Mapping[str, str] = field(default_factory=dict)
+
+    def fuses(self, op_type: str) -> bool:
+        """Whether the runtime runs an operator in integers where Q and DQ surround it as it wants them."""
+        return op_type in (self.fused_ops or self.int8_ops)
 
     def lacks(self, op_type: str) -> bool:
         """Whether the target has no form of an operator of the standard domain."""

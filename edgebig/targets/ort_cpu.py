@@ -25,6 +25,11 @@ INT8_OPS = MOVING_OPS | {
     *("Conv", "Gemm", "MatMul", "Add", "Mul", "Concat", "AveragePool", "GlobalAveragePool", "ReduceMean"),
     *("Sigmoid", "LeakyRelu", "HardSigmoid", "HardSwish", "Relu", "Clip"),
 }
+# What the selectors name.
+FUSED_OPS = MOVING_OPS | {
+    *("Conv", "Gemm", "MatMul", "Add", "Mul", "Concat", "Where", "AveragePool", "GlobalAveragePool", "Sigmoid"),
+    *("LeakyRelu", "Softmax", "ReduceMax", "ReduceMin", "ArgMax", "GatherElements"),
+}
 
 FLOAT_OPS = {
     "BatchNormalization": "onnxruntime has no integer kernel for it; edgebig optimize folds it into a convolution",
@@ -72,6 +77,7 @@ SELECTORS = "onnxruntime, core/optimizer/qdq_transformer/selectors_actions/qdq_s
 QUANTIZATION_GUIDE = "onnxruntime.ai/docs/performance/model-optimizations/quantization.html"
 SOURCES = {
     "int8_ops": SELECTORS,
+    "fused_ops": SELECTORS,
     "activation_dtypes": f"{QUANTIZATION_GUIDE}; U8S8 against S8S8 measured on x86 with onnxruntime 1.31",
     "weight_bits": f"{QUANTIZATION_GUIDE}, reduce_range; microsoft/onnxruntime issue 5849",
     "saturating_pairs": "vpmaddubsw, Intel 64 Software Developer's Manual, volume 2; microsoft/onnxruntime issue 5849",
@@ -108,9 +114,7 @@ def _arm64(name: str, description: str) -> Target:
     return _target(name, description, saturates=False, activation_dtypes=("int8", "uint8"))
 
 
-def _target(
-    name: str, description: str, *, saturates: bool, activation_dtypes: tuple[str, ...] = ("uint8",)
-) -> Target:
+def _target(name: str, description: str, *, saturates: bool, activation_dtypes: tuple[str, ...] = ("uint8",)) -> Target:
     return Target(
         name=name,
         description=description,
@@ -122,6 +126,8 @@ def _target(
         saturating_pairs=saturates,
         per_channel_weights=True,
         int8_ops=INT8_OPS,
+        fused_ops=FUSED_OPS,
+        float_result_ops=frozenset({"MatMul", "Gemm", "ArgMax"}),
         int8_costs=COSTS,
         float_ops=FLOAT_OPS,
         # Below it onnxruntime leaves its direct kernel and gathers the input byte by byte.

@@ -14,7 +14,7 @@ def histogram(values: Sequence[float], bins: int) -> tuple[list[int], int | None
     if largest == 0:
         counts[bins // 2] = len(values)
         return counts, None
-    exponent = -126
+    exponent = -100
     while Fraction(2) ** exponent <= largest:
         exponent += 1
     for value in values:

@@ -17,7 +17,7 @@ from edgebig.optimize.library_passes import (
     merge_equal_nodes,
     remove_unused,
 )
-from edgebig.optimize.merge_initializers import MergeInitializers
+from edgebig.passes.merge_initializers import MergeInitializers
 from edgebig.optimize.raise_opset import RaiseOpset
 from edgebig.passes.base import run_passes
 from edgebig.passes.library import LibraryPass

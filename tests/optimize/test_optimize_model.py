@@ -5,13 +5,13 @@ import onnx_ir as ir
 import pytest
 
 from edgebig.errors import InvalidDataError, InvalidModelError, QualityGateError, UsageError
+from edgebig.evaluate.proof import Proof, Verdict
 from edgebig.graph.load import load_model
 from edgebig.graph.provenance import read_provenance
 from edgebig.graph.save import save_model
 from edgebig.graph.session import Session
 from edgebig.optimize import optimize_model
 from edgebig.optimize import trial as trial_module
-from edgebig.optimize.proof import Proof, Verdict
 from edgebig.passes.base import Pass, PassResult
 from edgebig.records.optimize import OptimizeOptions, OptimizeRecord
 

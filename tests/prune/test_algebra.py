@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgebig.graph.unfold import choose_positions, source_rows, target_rows
 from edgebig.graph.weights import as_weighted
 from edgebig.prune.least_squares import error, fit, ridge_of
 from edgebig.prune.moments import Moments
 from edgebig.prune.patterns import patterns
-from edgebig.prune.unfold import choose_positions, source_rows, target_rows
 from tests.naive import prune as naive
 
 

@@ -73,7 +73,7 @@ def test_between_convolutions(middle: str, kernels: set[str], floats: int, tmp_p
     assert ran.count("QuantizeLinear") == 1
     assert ran.count("DequantizeLinear") == 1
     weighted = [node for node in record.nodes if node.op_type == "Conv"]
-    assert all(node.integer and node.weight_error is not None and node.weight_error < 1e-3 for node in weighted)
+    assert all(node.quantized and node.weight_error is not None and node.weight_error < 1e-3 for node in weighted)
 
 
 @pytest.mark.parametrize("transposed", [0, 1])
@@ -107,7 +107,7 @@ def test_matmul_and_its_bias_run_in_integers_with_float_results(shape: str, tmp_
     assert "MatMul" not in ran and "Gemm" not in ran
     assert {"QGemm", "MatMulIntegerToFloat"} & set(ran)
     assert "DequantizeLinear" not in ran
-    assert [node.integer for node in record.nodes] == [True, True, False]
+    assert [node.quantized for node in record.nodes] == [True, True, False]
 
 
 def test_a_pool_behind_a_float_stem_stays_float_and_is_not_pulled_into_integers(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_pool_behind_a_float_stem_stays_float_and_is_not_pulled_into_integers(
     ran = executed(result, str(tmp_path / "q.onnx"))
     assert ran.index("MaxPool") < ran.index("QuantizeLinear")
     assert "Clip" not in ran
-    assert {node.op_type: node.integer for node in record.nodes} == {
+    assert {node.op_type: node.quantized for node in record.nodes} == {
         "Conv": True, "Relu": False, "MaxPool": False
     }  # fmt: skip
     assert "float is faster" in record.nodes[0].reason

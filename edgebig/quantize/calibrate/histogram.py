@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 # Half of them serve each sign: a one-sided tensor, at worst just over a power of two, still has 2048 bins in use.
 BINS = 8192
-# 2^-126 is the smallest normal float32; whatever is smaller falls into the bins beside zero.
-_SMALLEST_EXPONENT = -126
+_MOST_BINS = 1 << 16
+# Whatever is smaller than 2^-100 falls into the bins beside zero; bins per unit stay within float32.
+SMALLEST_EXPONENT = -100
 
 
 class Histogram:
-    """Counts of the values seen so far.
+    """Counts of the values seen so far; `edgebig.quantize.calibrate.stream.take_in` fills it.
 
     Args:
         bins: How many; a multiple of four.
@@ -27,43 +28,34 @@ class Histogram:
     """
 
     def __init__(self, bins: int = BINS) -> None:
-        if bins < 4 or bins % 4:
-            raise ValueError(f"{bins} bins: the number must be a multiple of four")
+        if not 4 <= bins <= _MOST_BINS or bins % 4:
+            raise ValueError(f"{bins} bins: the number must be a multiple of four from 4 to {_MOST_BINS}")
         self.counts = np.zeros(bins, np.int64)
         self.exponent: int | None = None
-
-    def add(self, values: NDArray, largest: float) -> None:
-        """Count values.
-
-        Args:
-            values: Any shape, finite floats.
-            largest: The largest magnitude among them (the caller has it from the minimum and the maximum).
-        """
-        if largest == 0.0:
-            # Zero stays in this bin whatever the range will be.
-            self.counts[self.counts.size // 2] += values.size
-            return
-        # Numba is loaded when something is counted, not when a command shows its help.
-        from edgebig.quantize.calibrate.histogram_kernel import count_into_bins
-
-        self._hold(largest)
-        assert self.exponent is not None  # set by _hold
-        per_unit = math.ldexp(self.counts.size / 2, -self.exponent)
-        count_into_bins(np.ascontiguousarray(values).reshape(-1), per_unit, self.counts)
 
     @property
     def width(self) -> float:
         """The width of a bin."""
         return math.ldexp(2.0, self.exponent or 0) / self.counts.size
 
+    @property
+    def per_unit(self) -> float:
+        """Bins per unit of the values, a power of two."""
+        return math.ldexp(self.counts.size / 2, -(self.exponent or 0))
+
+    def edges(self) -> NDArray:
+        """The bins' edges, float64 [bins + 1]."""
+        size = self.counts.size
+        return (np.arange(size + 1) - size // 2) * self.width
+
     def centres(self) -> NDArray:
         """Middle of every bin, float64 [bins]."""
         size = self.counts.size
         return (np.arange(size) - size // 2 + 0.5) * self.width
 
-    def _hold(self, largest: float) -> None:
-        """Grow until `largest` (and its negative) lie inside."""
-        needed = max(math.frexp(largest)[1], _SMALLEST_EXPONENT)  # largest < 2^needed
+    def hold(self, largest: float) -> None:
+        """Grow until a magnitude, not 0, lies inside with both signs."""
+        needed = max(math.frexp(largest)[1], SMALLEST_EXPONENT)  # largest < 2^needed
         if self.exponent is None:
             self.exponent = needed
         while self.exponent < needed:

@@ -13,12 +13,12 @@ class ConstantPool:
     """Adds initializers to a graph and hands out the same one for the same content.
 
     Args:
-        graph: The graph; nobody else may name values in it meanwhile.
+        graph: The graph; nobody else may name values in it, or in its subgraphs, meanwhile.
     """
 
     def __init__(self, graph: ir.Graph) -> None:
         self._graph = graph
-        self._names = value_names(graph)
+        self._names = set().union(*(value_names(inner) for inner in (graph, *graph.subgraphs())))
         self._by_content: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = {}
 
     def get(self, name: str, array: NDArray | np.generic) -> ir.Value:

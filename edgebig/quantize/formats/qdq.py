@@ -8,11 +8,19 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from edgebig.graph.edit import constant_array
+from edgebig.graph.weights import WeightedNode
 from edgebig.quantize.clipping import gate_constants, gate_params
 from edgebig.quantize.formats.constants import ConstantPool
 from edgebig.quantize.qparams import QParams, qparams_for_range, quantize
 from edgebig.quantize.unit import ScaleRule, Unit
-from edgebig.quantize.weights import QuantizedWeight, bias_scale_limits, mean_shift, quantize_bias, quantize_weight
+from edgebig.quantize.weights import (
+    QuantizedWeight,
+    adds_no_pairs,
+    bias_scale_limits,
+    mean_shift,
+    quantize_bias,
+    quantize_weight,
+)
 from edgebig.targets.base import Target
 
 
@@ -27,6 +35,10 @@ class WeightRule:
 
     bits: int
     pair_sums: bool
+
+    def of(self, weighted: WeightedNode) -> "WeightRule":
+        """The rule for one node: kernels of depthwise convolutions multiply in 32 bits, so 8 bits are safe there."""
+        return WeightRule(8, pair_sums=False) if adds_no_pairs(weighted) else self
 
 
 class QdqWriter:
@@ -99,7 +111,7 @@ class QdqWriter:
     def weight(self, unit: Unit, activation: ir.Value | None) -> ir.Value:
         """Quantize a unit's weight; return its dequantized form."""
         assert unit.weighted is not None  # the caller is the writer of a weighted unit
-        weight = self._given_weights.get(unit) or self._quantized(unit, activation)
+        weight = self._given(unit, activation) or self._quantized(unit, activation)
         self.weights[unit] = weight
         return self._per_channel(unit.weighted.weight.name or "weight", weight.integers, weight.scales, weight.axis)
 
@@ -185,13 +197,21 @@ class QdqWriter:
             if final.is_graph_output():
                 self._take_over_output(final, floats)
 
+    def _given(self, unit: Unit, activation: ir.Value | None) -> QuantizedWeight | None:
+        """The weight that was quantized before, where its scales leave room for the bias."""
+        weight = self._given_weights.get(unit)
+        limits = self._scale_limits(unit, activation)
+        return weight if weight is None or limits is None or (weight.scales >= limits).all() else None
+
     def _quantized(self, unit: Unit, activation: ir.Value | None) -> QuantizedWeight:
         assert unit.weighted is not None  # the caller is the writer of a weighted unit
+        limits = self._scale_limits(unit, activation)
+        rule = self._rule.of(unit.weighted)
+        return quantize_weight(unit.weighted, rule.bits, pair_sums=rule.pair_sums, smallest=limits)
+
+    def _scale_limits(self, unit: Unit, activation: ir.Value | None) -> NDArray | None:
         bias = self._bias(unit)
-        limits = None if bias is None else bias_scale_limits(bias, self._scale_of(activation))
-        pair_sums = self._rule.pair_sums and not _adds_no_pairs(unit)
-        bits = 8 if _adds_no_pairs(unit) else self._rule.bits
-        return quantize_weight(unit.weighted, bits, pair_sums=pair_sums, smallest=limits)
+        return None if bias is None else bias_scale_limits(bias, self._scale_of(activation))
 
     def _scale_of(self, activation: ir.Value | None) -> float:
         return self._read_params[self.read(activation)].scale
@@ -266,9 +286,3 @@ class QdqWriter:
             output.type = ir.TensorType(dtype)
         self.graph.append(node)
         return output
-
-
-def _adds_no_pairs(unit: Unit) -> bool:
-    """Depthwise kernels multiply in 32 bits: 8 bits are safe everywhere."""
-    assert unit.weighted is not None  # asked of weighted units only
-    return unit.weighted.is_depthwise and unit.weighted.array().shape[0] == unit.weighted.groups

@@ -4,16 +4,17 @@ All work on blocks [n, size]: `size` weights of one output that share a scale an
 q = round(w / scale) + zero_point, clipped to 0 .. levels, and stands for scale * (q - zero_point).
 """
 
-import math
-
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
+Real = np.float32 | float
 # Clipped ranges that the search tries, as shares of the whole range.
-SHARES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.6)
-# Half-quadratic splitting: the norm's exponent, the first weight of the quadratic term and its growth, and the rounds.
-NORM, STIFFNESS, GROWTH, ROUNDS = 0.7, 10.0, 1.01, 20
+SHARES = (1.0, 0.92, 0.84, 0.76, 0.68)
+# Half-quadratic splitting: the first weight of the quadratic term and its growth, and the rounds.
+STIFFNESS, GROWTH, ROUNDS = 10.0, 1.05, 12
+# Sums in any order, so that they run in vectors; infinities and NaN keep their meaning.
+_SUMS = {"reassoc", "contract", "nsz"}
 
 
 @numba.njit(nogil=True, cache=True)
@@ -80,10 +81,8 @@ def fit_least_squares(
 
 
 @numba.njit(nogil=True, cache=True)
-def fit_half_quadratic(
-    blocks: NDArray, levels: int, symmetric: bool, norm: float, scales: NDArray, points: NDArray
-) -> None:
-    """Improve scales and zero points by half-quadratic splitting of an lp norm of the error, p < 1.
+def fit_half_quadratic(blocks: NDArray, levels: int, symmetric: bool, scales: NDArray, points: NDArray) -> None:
+    """Improve scales and zero points by half-quadratic splitting of an lp norm of the error, p = 1/2.
 
     After Badri and Shaji, "Half-Quadratic Quantization of Large Machine Learning Models" (2023): errors are split into
     large ones, which the norm forgives, and the rest, which least squares takes up. Errors are counted in steps, the
@@ -93,33 +92,22 @@ def fit_half_quadratic(
         blocks: float32 [n, size].
         levels: The largest integer.
         symmetric: Whether the zero point stays.
-        norm: p.
         scales: float32 [n] from `fit_range`; changed.
         points: uint8 [n] from `fit_range`; changed.
     """
-    size = blocks.shape[1]
-    kept = np.empty(size, np.float32)
     for i in range(blocks.shape[0]):
         row = blocks[i]
         scale, point = scales[i], int(points[i])
-        best = _norm(row, scale, point, levels, norm)
+        best = _norm(row, scale, point, levels)
         stiffness = STIFFNESS
         for _ in range(ROUNDS):
-            product, square, offset = 0.0, 0.0, 0.0
-            for j in range(size):
-                centred = _round(row[j], scale, point, levels) - point
-                residual = row[j] / scale - centred
-                large = _shrink(residual, stiffness, norm)
-                kept[j] = row[j] - large * scale
-                product += kept[j] * centred
-                square += centred * centred
-                offset += centred - kept[j] / scale
-            if product <= 0.0:
+            product, square, offset = _split(row, scale, point, levels, stiffness)
+            if not product > 0:
                 break
             if not symmetric:
-                point = min(max(point + int(np.rint(offset / size)), 0), levels)
-            scale = np.float32(product / square)
-            error = _norm(row, scale, point, levels, norm)
+                point = min(max(point + int(np.rint(offset / row.size)), 0), levels)
+            scale = product / square
+            error = _norm(row, scale, point, levels)
             if error < best:
                 best, scales[i], points[i] = error, scale, point
             stiffness *= GROWTH
@@ -142,41 +130,69 @@ def round_blocks(blocks: NDArray, scales: NDArray, points: NDArray, levels: int,
         for j in range(blocks.shape[1]):
             q = _round(blocks[i, j], scale, point, levels)
             integers[i, j] = q
-            error = float(blocks[i, j]) - float(scale) * (q - point)
+            error = np.float64(blocks[i, j]) - np.float64(scale) * np.float64(q - point)
             total += error * error
     return total
 
 
 @numba.njit(nogil=True, cache=True, inline="always")
-def _round(weight: float, scale: float, point: int, levels: int) -> int:
-    return min(max(int(np.rint(weight / scale)) + point, 0), levels)
+def _round(weight: Real, scale: Real, point: int, levels: int) -> Real:
+    q = np.float32(np.rint(weight / scale) + np.float32(point))
+    return min(max(q, np.float32(0.0)), np.float32(levels))
 
 
-@numba.njit(nogil=True, cache=True)
-def _error(row: NDArray, scale: float, point: int, levels: int) -> tuple[float, float]:
+@numba.njit(nogil=True, cache=True, fastmath=_SUMS)
+def _error(row: NDArray, scale: Real, point: int, levels: int) -> tuple[Real, Real]:
     """The squared error, and the scale that makes it least for the integers found."""
-    error, product, square = 0.0, 0.0, 0.0
-    for w in row:
-        centred = _round(w, scale, point, levels) - point
+    error, product, square = np.float32(0.0), np.float32(0.0), np.float32(0.0)
+    low, high = np.float32(-point), np.float32(levels - point)
+    inverse = np.float32(1.0) / scale
+    for j in range(row.size):
+        w = row[j]
+        centred = np.rint(w * inverse)
+        centred = low if centred < low else centred
+        centred = high if centred > high else centred
         difference = w - scale * centred
         error += difference * difference
         product += w * centred
         square += centred * centred
-    return error, np.float32(product / square) if square > 0 else np.float32(0.0)
+    return error, product / square if square > 0 else np.float32(0.0)
 
 
-@numba.njit(nogil=True, cache=True)
-def _norm(row: NDArray, scale: float, point: int, levels: int, norm: float) -> float:
-    total = 0.0
-    for w in row:
-        total += math.pow(abs(w - scale * (_round(w, scale, point, levels) - point)), norm)
+@numba.njit(nogil=True, cache=True, fastmath=_SUMS)
+def _norm(row: NDArray, scale: Real, point: int, levels: int) -> Real:
+    total = np.float32(0.0)
+    low, high = np.float32(-point), np.float32(levels - point)
+    inverse = np.float32(1.0) / scale
+    for j in range(row.size):
+        centred = np.rint(row[j] * inverse)
+        centred = low if centred < low else centred
+        centred = high if centred > high else centred
+        total += np.sqrt(np.abs(row[j] - scale * centred))
     return total
 
 
-@numba.njit(nogil=True, cache=True)
-def _shrink(residual: float, stiffness: float, norm: float) -> float:
-    size = abs(residual)
-    if size < 1e-8:
-        return 0.0
-    left = size - math.pow(size, norm - 1.0) / stiffness
-    return math.copysign(max(left, 0.0), residual)
+@numba.njit(nogil=True, cache=True, fastmath=_SUMS)
+def _split(row: NDArray, scale: Real, point: int, levels: int, stiffness: Real) -> tuple[Real, Real, Real]:
+    """Leave large errors out, and take the sums that fit scale and zero point to the rest.
+
+    Returns:
+        Sums of weight times integer, of squared integers, and of what the integers exceed the weights by, in steps.
+    """
+    product, square, offset = np.float32(0.0), np.float32(0.0), np.float32(0.0)
+    low, high = np.float32(-point), np.float32(levels - point)
+    inverse, weight = np.float32(1.0) / scale, np.float32(1.0 / stiffness)
+    for j in range(row.size):
+        steps = row[j] * inverse
+        centred = np.rint(steps)
+        centred = low if centred < low else centred
+        centred = high if centred > high else centred
+        residual = steps - centred
+        size = np.abs(residual) + np.float32(1e-8)
+        large = size - weight / np.sqrt(size)
+        large = np.float32(0.0) if large < np.float32(0.0) else large
+        steps -= large if residual > np.float32(0.0) else -large
+        product += steps * centred
+        square += centred * centred
+        offset += centred - steps
+    return product * scale, square, offset

@@ -1,0 +1,69 @@
+"""Better integers at the same scales: rounding with feedback, layer by layer (see `rounding`)."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from edgebig.data.samples import Samples
+from edgebig.quantize.algorithms.input_moments import InputMoments, moment_bytes, observe_inputs
+from edgebig.quantize.algorithms.layers import Layer
+from edgebig.quantize.algorithms.rounding import output_error, round_with_feedback
+from edgebig.quantize.engine import StaticEngine
+from edgebig.quantize.weight_search import pair_rule
+from edgebig.quantize.weights import QuantizedWeight, largest_integer, relative_error
+
+NAME = "gptq"
+# Layers whose second moments alone exceed this share of the budget keep their rounding.
+LARGEST_SHARE = 0.5
+
+
+def round_weights(
+    engine: StaticEngine,
+    layers: Sequence[Layer],
+    start: Mapping[str, QuantizedWeight],
+    samples: Samples,
+    *,
+    budget: int,
+    threads: int = 0,
+) -> dict[str, QuantizedWeight]:
+    """Round the weights of layers again.
+
+    Args:
+        engine: The engine.
+        layers: The layers.
+        start: Node name -> its weight so far: the scales stay, and where nothing is gained the integers too.
+        samples: What the layers' inputs are observed on.
+        budget: Bytes that second moments may take together.
+        threads: Threads within an operator; 0 leaves the choice to onnxruntime.
+
+    Returns:
+        `start`, with the weights that became better.
+    """
+    found = dict(start)
+    fitting = [layer for layer in layers if moment_bytes(layer) <= LARGEST_SHARE * budget]
+    model = engine.prepared.model
+    for layer, moments in observe_inputs(model, fitting, samples, budget=budget, threads=threads):
+        better = _rounded(layer, start[layer.names[0]], moments)
+        if better is not None:
+            found.update(dict.fromkeys(layer.names, better))
+    return found
+
+
+def _rounded(layer: Layer, before: QuantizedWeight, moments: InputMoments) -> QuantizedWeight | None:
+    """The layer's weight, where it errs less than before on the moments it was made from."""
+    weighted, inner = layer.weighted, moments.inner(centred=layer.has_bias)
+    if not np.isfinite(inner).all():
+        return None
+    array = weighted.array().astype(np.float32)
+    matrix = weighted.to_matrix(array).astype(np.float64)
+    shape = len(inner), len(matrix) // len(inner), matrix.shape[1]
+    matrix, scales = matrix.reshape(shape), before.scales.astype(np.float64).reshape(shape[:2])
+    pairs = pair_rule(weighted, pair_sums=layer.rule.pair_sums)
+    integers = round_with_feedback(matrix, inner, scales, limit=largest_integer(layer.rule.bits), pairs=pairs)
+    old = weighted.to_matrix(before.integers).reshape(shape)
+    if output_error(matrix, integers, scales, inner) >= output_error(matrix, old, scales, inner):
+        return None
+    chosen = weighted.from_matrix(integers.reshape(-1, shape[2]))
+    return QuantizedWeight(
+        chosen, before.scales, before.axis, relative_error(array, chosen, before.scales, before.axis)
+    )

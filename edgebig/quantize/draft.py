@@ -1,0 +1,55 @@
+"""A quantized model as a scheme hands it over, before its loss is measured and its record written."""
+
+from dataclasses import dataclass, field
+
+import onnx_ir as ir
+
+from edgebig.quantize.change import Change
+from edgebig.records.quantize import NodeCoverage, QuantizedTensor
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What a scheme made.
+
+    Attributes:
+        model: The quantized model.
+        nodes: What became of every node of the float model.
+        tensors: The activations in integers.
+        scheme: The scheme in words, e.g. "int8" or "int8; LSTM dynamic".
+        calibration: How ranges were chosen, in words; empty where none were.
+        weight_bits: Bits of the weights, in words.
+        feeds: Feeds that were observed.
+        passes: Times the samples were gone through for that.
+        notes: What the user should know.
+    """
+
+    model: ir.Model
+    nodes: tuple[NodeCoverage, ...]
+    scheme: str
+    weight_bits: str
+    tensors: tuple[QuantizedTensor, ...] = ()
+    calibration: str = ""
+    feeds: int = 0
+    passes: int = 0
+    notes: tuple[str, ...] = field(default=())
+
+
+def with_changes(nodes: tuple[NodeCoverage, ...], changes: tuple[Change, ...]) -> tuple[NodeCoverage, ...]:
+    """Rows of nodes, with those that a scheme rewrote as it says."""
+    by_name = {change.node: change for change in changes}
+    return tuple(_changed(row, by_name.get(row.node)) for row in nodes)
+
+
+def _changed(row: NodeCoverage, change: Change | None) -> NodeCoverage:
+    if change is None:
+        return row
+    return NodeCoverage(
+        node=row.node,
+        op_type=row.op_type,
+        precision=change.how,
+        reason="",
+        multiply_adds=row.multiply_adds,
+        weights=max(row.weights, change.weights),
+        weight_error=change.weight_error,
+    )
