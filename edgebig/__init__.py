@@ -14,6 +14,7 @@ _HOMES = {
     "prune_model": "edgebig.prune",
     "quantize_model": "edgebig.quantize",
     "compress_model": "edgebig.pipeline",
+    "diagnose_models": "edgebig.diagnose",
     "evaluate_model": "edgebig.evaluate",
     "compare_models": "edgebig.evaluate",
     "bench_models": "edgebig.bench",

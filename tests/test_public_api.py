@@ -10,6 +10,7 @@ NAMES = [
     "bench_models",
     "compare_models",
     "compress_model",
+    "diagnose_models",
     "evaluate_model",
     "export_model",
     "load_model",

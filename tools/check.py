@@ -44,9 +44,9 @@ def main() -> int:
 
 
 def _workers() -> list[str]:
-    """The tests are spread over the processors; a file's tests stay together, since they share what is slow to make."""
+    """The tests are spread over the processors; one that has no more to do takes over from another."""
     count = min(os.cpu_count() or 1, MOST_WORKERS)
-    return ["-n", str(count), "--dist", "loadfile"] if count > 1 else []
+    return ["-n", str(count), "--dist", "worksteal"] if count > 1 else []
 
 
 def _run(name: str, command: list[str]) -> bool:

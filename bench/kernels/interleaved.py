@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, helper, numpy_helper
 
 from edgebig.bench.environment import EnvironmentWatch
+from edgebig.kernels.numbers import NUMBERS, Numbered
 from edgebig.timing.clock import Run
 from edgebig.timing.comparison import compare_rounds
 from edgebig.timing.rounds import measure_rounds
@@ -86,13 +87,20 @@ def bound(model: ModelProto, inputs: Mapping[str, NDArray], output: NDArray) -> 
 
 def called(step: Any, operands: Sequence[NDArray]) -> Run:
     """A call of our kernel, with one integer from Python: the operands' addresses are constants of the call."""
-    run, addresses = step.build(), tuple(operand.ctypes.data for operand in operands)
-    names = ", ".join(str(address) for address in addresses)
+    run, given = step.build(), list(operands)
+    if isinstance(step, Numbered):
+        given.insert(step.operands.index(NUMBERS), step.numbers())
+    names = ", ".join(str(operand.ctypes.data) for operand in given)
     scope: dict[str, Any] = {"run": run}
     exec(f"def call(task):\n    run({names}, task)\n", scope)
     call: Callable[[int], None] = njit(scope["call"])
     call(0)
-    return lambda: call(0)
+
+    def again() -> None:
+        call(0)
+
+    again.operands = given  # type: ignore[attr-defined]  # the addresses are theirs
+    return again
 
 
 def check(case: Case) -> None:

@@ -25,6 +25,7 @@ from edgebig.kernels.batched_tile import Layout
 from edgebig.kernels.dynamic import DynamicMatMul, DynamicQuantize
 from edgebig.kernels.float_unary import FloatUnary
 from edgebig.kernels.normalise import LayerNormalization, RMSNorm
+from edgebig.kernels.numbers import NUMBERS
 from edgebig.kernels.softmax import Softmax
 
 
@@ -93,7 +94,7 @@ def normalisation(net: Net, kind: str) -> Case:
     constants = {name: values[name] for name in ("scale", *(() if root else ("bias",)))}
     domain = {"domain": "com.microsoft"} if skip else {}
     model = node_model(operator, inputs, constants, answer, epsilon=1e-5, **domain)
-    operands = tuple(values[name] for name in step.operands)
+    operands = tuple(values[name] for name in step.operands if name != NUMBERS)
     return Case(f"{net.name} {kind}", step, operands, bound(model, inputs, answer), answer)
 
 

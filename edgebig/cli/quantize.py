@@ -20,7 +20,7 @@ from edgebig.records.quantize import (
 )
 
 if TYPE_CHECKING:
-    from edgebig.records.quantize import NodeCoverage, QuantizeRecord
+    from edgebig.records.quantize import NodeCoverage, QuantizeRecord, SchemeTrial
 
 DEFAULTS = QuantizeOptions()
 
@@ -113,7 +113,26 @@ def _render(record: "QuantizeRecord", output: Path, *, every_node: bool) -> Sequ
     if losses:
         heads = ["output", "held-out loss", "value", "SQNR dB"]
         shown += [plain_table(None, heads, losses, right="value|SQNR dB"), ""]
+    if record.trials:
+        shown += [
+            plain_table(
+                None, ["scheme", "speed-up", "SQNR dB", "verdict"], _trial_rows(record.trials), right="speed-up|SQNR dB"
+            ),
+            "",
+        ]
     return [*shown, *(f"Note: {note}." for note in record.notes), f"Written: {output} ({size})"]
+
+
+def _trial_rows(trials: Sequence["SchemeTrial"]) -> list[list[str]]:
+    return [
+        [
+            trial.scheme,
+            "-" if trial.speedup is None else f"{trial.speedup:.2f}",
+            "-" if trial.sqnr_db is None else f"{trial.sqnr_db:.1f}",
+            trial.reason,
+        ]
+        for trial in trials
+    ]
 
 
 def _node_rows(nodes: Sequence["NodeCoverage"]) -> list[list[str]]:

@@ -75,6 +75,11 @@ class Inspected:
                     found.setdefault(node, set()).add(layer)
         return found
 
+    def float_region(self, layer: ir.Node, pair: Pair) -> Region:
+        """What computes one of a layer's tensors in the float graph: the layer, and nodes without a counterpart."""
+        own = {item.original for item in self.layers[layer]}
+        return region(pair.original, lambda value: value in self.matching.pairs and value not in own)
+
     def observable(self, pair: Pair) -> ir.Value | None:
         """The value of the quantized graph to look at: dequantized where it is quantized."""
         value = next(pair.dequantized(), None)

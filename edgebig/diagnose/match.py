@@ -14,7 +14,7 @@ import onnx_ir as ir
 
 from edgebig.diagnose.candidates import agreeing, closest, foldable_values
 from edgebig.diagnose.carriers import carrier, is_stored, scaled_result
-from edgebig.diagnose.operators import DROPPED_OPS, QUANTIZE, float_type
+from edgebig.diagnose.operators import DROPPED_OPS, EXPANDED_OPS, QUANTIZE, float_type
 from edgebig.diagnose.pair import Pair, pair_of
 from edgebig.diagnose.walk import region
 from edgebig.errors import InvalidModelError
@@ -207,7 +207,10 @@ class _Walk:
             return
         source = carrier(value)
         if source not in self.direct:
-            if self._same_bounds(source, original):
+            theirs, ours = original.producer(), source.producer()
+            alike = theirs is not None and ours is not None and theirs.op_type == float_type(ours)
+            expanded = theirs is not None and theirs.op_type in EXPANDED_OPS
+            if (alike or expanded) and self._same_bounds(source, original):
                 self._take_activated(source, original)
         elif original in self.aliases(value):
             if _through_point(value, source) and not is_stored(source):

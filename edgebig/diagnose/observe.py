@@ -19,7 +19,6 @@ from edgebig.diagnose.own import RESULT, dequantized_value, own_model
 from edgebig.diagnose.pair import Pair
 from edgebig.diagnose.ranges import grid_of
 from edgebig.diagnose.statistics import TensorFacts
-from edgebig.diagnose.walk import region
 from edgebig.errors import InvalidModelError
 from edgebig.graph.session import Session
 from edgebig.progress import track
@@ -62,12 +61,10 @@ def layer_inputs(
     inspected: Inspected, layers: Sequence[ir.Node], feed: Feed, *, threads: int = 0
 ) -> dict[str, NDArray]:
     """What the float model's layers, and the nodes fused into them, read on one feed: name -> array."""
-    pairs = inspected.matching.pairs
-    found = {}
+    found: dict[str, ir.Value] = {}
     for layer in layers:
         for pair in inspected.layers[layer]:
-            part = region(pair.original, lambda value, own=pair.original: value in pairs and value is not own)
-            found.update({bound.name or "": bound for bound in part.boundary})
+            found.update({bound.name or "": bound for bound in inspected.float_region(layer, pair).boundary})
     inputs = {value.name for value in inspected.original.graph.inputs}
     wanted = [name for name in found if name not in inputs]
     with Session(_with_outputs(inspected.original, wanted), threads=threads) as session:

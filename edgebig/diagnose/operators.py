@@ -66,8 +66,13 @@ MOVING_OPS = frozenset(
 )
 # What quantizers drop or fold: the result then stands for the output of the dropped node.
 DROPPED_OPS = frozenset({"Relu", "Clip", "BatchNormalization", "Identity", "Dropout", "Cast"})
-# Operators whose quantized output is worth nothing to look at: no floats come out.
-SHAPE_OPS = frozenset({"Shape", "Size", "ConstantOfShape", "NonZero", "Range"})
+# What quantizers write as several nodes, whose result then has another name.
+EXPANDED_OPS = frozenset(
+    {
+        *("HardSwish", "HardSigmoid", "Gelu", "Mish", "Swish", "LayerNormalization", "GroupNormalization", "Gemm"),
+        *("InstanceNormalization", "RMSNormalization", "Softmax", "Attention", "BatchNormalization", "Relu", "Clip"),
+    }
+)
 
 
 def float_type(node: ir.Node) -> str:

@@ -1,22 +1,29 @@
 """What repairs the quantized model: each remedy is tried on it before it is named."""
 
+import math
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from edgebig.diagnose.causes import Context
+from edgebig.diagnose.causes import Context, clipped_range, dead_range, weight_range
 from edgebig.diagnose.damage import Judge, Judgement, judged, recovered
 from edgebig.diagnose.inspected import Inspected, label
 from edgebig.diagnose.operators import DROPPED_OPS
-from edgebig.diagnose.walk import region
+from edgebig.diagnose.what_if import (
+    channel_weights,
+    has_own_points,
+    with_channel_weights,
+    with_ranges,
+    with_wide_tensors,
+)
 from edgebig.records.diagnose import Cause, Remedy
 
 # A remedy helps when it takes back this share of the error; an exclusion is good enough when it leaves no more than
 # this share, or this much above the least that any leaves.
 HELPS = 0.3
-GOOD_ENOUGH, NEAR_BEST = 0.1, 1.2
+GOOD_ENOUGH, NEAR_BEST = 0.2, 1.2
 # Layers beyond those tried one at a time that an exclusion may hold, as a multiple of them.
 REACH = 4
 MOST_REMOVALS = 8
@@ -59,7 +66,8 @@ def find_remedies(
     Returns:
         Remedies, best first; and causes that lie in the machine.
     """
-    remedies, findings = [], []
+    remedies: list[Remedy] = []
+    findings: list[Cause] = []
     defined = judge.as_defined(context.inspected.quantized)
     if base.error > 1.5 * defined.error and base.error - defined.error > 0.02:
         text = (
@@ -69,14 +77,70 @@ def find_remedies(
         findings.append(Cause(kind="U8S8 saturation", text=text))
         remedies.append(remedy("weights of 7 bits, which cannot saturate", f"{command} --weight-bits 7", base, defined))
     if not healthy:
-        chosen, judgement = best_exclusion(judge, context, candidates, base)
-        layers = [layer for layer in context.inspected.layers if layer in chosen]
-        names = [name for layer in layers for name in float_nodes(context.inspected, layer)]
-        if names:
-            options = " ".join(f"--exclude {shlex.quote(name)}" for name in dict.fromkeys(names))
-            remedies.append(remedy(f"{len(chosen)} layers in float", f"{command} {options}", base, judgement))
-    remedies.sort(key=lambda item: (not item.helps, item.result.error is None, item.result.error or 0.0))
+        remedies += [
+            *_channel_weights(judge, context, base, command),
+            *_ranges(judge, context, base, command),
+            *_wide_tensors(judge, context, base, command),
+            *_exclusion(judge, context, candidates, base, command),
+        ]
+    remedies.sort(key=_order)
     return remedies, findings
+
+
+def _order(item: Remedy) -> tuple[bool, float, int]:
+    """Those that help first; among those that help alike, the one that leaves nothing in float."""
+    error = math.inf if item.result.error is None else item.result.error
+    return not item.helps, round(error, 2), item.command.count("--exclude")
+
+
+def _channel_weights(judge: Judge, context: Context, base: Judgement, command: str) -> list[Remedy]:
+    """A scale per output channel for weights that have one for all, where that is found to matter."""
+    layers = list(context.inspected.quantized_layers)
+    if not any(weight_range.detect(context, layer) for layer in layers):
+        return []
+    weights = channel_weights(context, layers)
+    if not weights:
+        return []
+    found = judge.of(with_channel_weights(context, weights))
+    return [remedy(f"a scale per channel for the weights of {len(weights)} layers", command, base, found)]
+
+
+def _ranges(judge: Judge, context: Context, base: Judgement, command: str) -> list[Remedy]:
+    """Ranges as these samples have them, where tensors are cut off or use a part of their integers."""
+    tensors = {}
+    for pair in context.inspected.matching.pairs.values():
+        facts = context.facts(pair)
+        if facts is None or facts.grid is None or not facts.span or facts.masked or not has_own_points(pair):
+            continue
+        if facts.clipped_share > clipped_range.SHARE / 10 or facts.grid.span > dead_range.TIMES * facts.span:
+            tensors[pair] = facts
+    if not tensors:
+        return []
+    found = judge.of(with_ranges(context, tensors))
+    what = f"ranges of these samples for {len(tensors)} tensors"
+    return [remedy(what, f"{command} --calibration minmax", base, found)]
+
+
+def _wide_tensors(judge: Judge, context: Context, base: Judgement, command: str) -> list[Remedy]:
+    """Tensors in 16 bits, where they are in 8 now."""
+    if not any(pair.points for pair in context.inspected.matching.pairs.values()):
+        return []
+    found = judge.of(with_wide_tensors(context))
+    return [remedy("16 bits for all tensors between layers", f"{command} --activation-bits 16", base, found)]
+
+
+def _exclusion(
+    judge: Judge, context: Context, candidates: Sequence[Candidate], base: Judgement, command: str
+) -> list[Remedy]:
+    """Layers in float."""
+    chosen, judgement = best_exclusion(judge, context, candidates, base)
+    layers = [layer for layer in context.inspected.layers if layer in chosen]
+    names = dict.fromkeys(name for layer in layers for name in float_nodes(context.inspected, layer))
+    if not names:
+        return []
+    options = " ".join(f"--exclude {shlex.quote(name)}" for name in names)
+    what = "one layer in float" if len(layers) == 1 else f"{len(layers)} layers in float"
+    return [remedy(what, f"{command} {options}", base, judgement)]
 
 
 def best_exclusion(
@@ -118,12 +182,10 @@ def best_exclusion(
 
 def float_nodes(inspected: Inspected, layer: ir.Node) -> list[str]:
     """The names of the float model's nodes that a layer stands for: those that were fused into it too."""
-    known = inspected.matching.pairs
     names: dict[str, None] = {}
     for pair in inspected.layers[layer]:
-        own = {other.original for other in inspected.layers[layer]}
-        part = region(pair.original, lambda value, own=own: value in known and value not in own)
-        names |= dict.fromkeys(label(node) for node in part.nodes if node is layer or node.op_type not in DROPPED_OPS)
+        nodes = inspected.float_region(layer, pair).nodes
+        names |= dict.fromkeys(label(node) for node in nodes if node is layer or node.op_type not in DROPPED_OPS)
     return list(names)
 
 

@@ -15,7 +15,6 @@ from edgebig.diagnose.inspected import Inspected
 from edgebig.diagnose.observe import named_values
 from edgebig.diagnose.own import copied_constant, dequantized_value
 from edgebig.diagnose.pair import Pair
-from edgebig.diagnose.walk import region
 
 
 def restored_model(inspected: Inspected, layers: Collection[ir.Node]) -> ir.Model:
@@ -52,7 +51,7 @@ class _Restorer:
     def restore(self, node: ir.Node) -> None:
         """Compute a layer's results with the float graph's nodes, and let its readers read them."""
         pairs = self.inspected.layers[node]
-        made = self._float_nodes(pairs)
+        made = self._float_nodes(node, pairs)
         for pair in pairs:
             self.results[pair.original] = made[pair.original]
         for pair in pairs:
@@ -63,13 +62,12 @@ class _Restorer:
         self.model.graph.sort()
         return self.model
 
-    def _float_nodes(self, pairs: list[Pair]) -> dict[ir.Value, ir.Value]:
+    def _float_nodes(self, layer: ir.Node, pairs: list[Pair]) -> dict[ir.Value, ir.Value]:
         """Copies of the float graph's nodes that give the pairs, from the nearest tensors that have a counterpart."""
         known = self.inspected.matching.pairs
         made: dict[ir.Value, ir.Value] = {}
-        own = {pair.original for pair in pairs}
         for pair in pairs:
-            part = region(pair.original, lambda value: value in known and value not in own)
+            part = self.inspected.float_region(layer, pair)
             for bound in part.boundary:
                 made.setdefault(bound, self._operand(known[bound]))
             for node in part.nodes:
@@ -114,7 +112,7 @@ class _Restorer:
         for value in list(pair.dequantized()):
             self._relink_dequantized(self.here(value), result)
         if pair.raw is not None:
-            _replace(self.here(pair.raw), result)
+            replace_value(self.here(pair.raw), result)
         elif pair.points:
             for point in pair.points:
                 self.here(point.outputs[0]).producer().replace_input_with(0, result)  # type: ignore[union-attr]
@@ -141,7 +139,7 @@ class _Restorer:
         node = ir.node("QuantizeLinear", inputs=operands)
         node.outputs[0].name = f"edgebig/stored/{pair.name}"
         self.model.graph.append(node)
-        _replace(stored, node.outputs[0])
+        replace_value(stored, node.outputs[0])
 
     def _constant(self, value: ir.Value) -> ir.Value:
         if value not in self.constants:
@@ -149,7 +147,7 @@ class _Restorer:
         return self.constants[value]
 
 
-def _replace(value: ir.Value, result: ir.Value) -> None:
+def replace_value(value: ir.Value, result: ir.Value) -> None:
     """Let the readers of a value read another."""
     _hand_output_over(value, result)
     value.replace_all_uses_with(result)

@@ -41,8 +41,8 @@ def layer_rows(
 
 def tensor_rows(suspects: Suspects) -> tuple[TensorError, ...]:
     """All tensors that hold floats, in the order of computation."""
-    pairs = suspects.inspected.matching.pairs
-    return tuple(_tensor_row(value, suspects.facts[value.name]) for value in pairs if value.name in suspects.facts)
+    found = ((value, suspects.facts.get(value.name or "")) for value in suspects.inspected.matching.pairs)
+    return tuple(_tensor_row(value, facts) for value, facts in found if facts is not None)
 
 
 def _tensor_row(value: ir.Value, facts: TensorFacts) -> TensorError:

@@ -12,7 +12,7 @@ _SHOWN = 3
 def tell(record: DiagnoseRecord) -> Iterator[str]:
     """Sentences: what is lost, where it begins, why, and what repairs it."""
     yield _loss(record)
-    yield from (f"{finding.kind.capitalize()}: {finding.text}." for finding in record.findings)
+    yield from (f"{_capital(finding.kind)}: {finding.text}." for finding in record.findings)
     if record.healthy:
         yield "No remedy was looked for: the quantized model is close to the float one."
         return
@@ -64,7 +64,7 @@ def _causes(record: DiagnoseRecord) -> Iterator[str]:
     for kind, layers in sorted(kinds.items(), key=lambda item: -len(item[1]))[:_SHOWN]:
         first = layers[0]
         more = f" (and {len(layers) - 1} more)" if len(layers) > 1 else ""
-        yield f"{kind.capitalize()} at {first.layer}{more}: {first.causes[0].text}."
+        yield f"{_capital(kind)} at {first.layer}{more}: {first.causes[0].text}."
 
 
 def _remedy(record: DiagnoseRecord, remedy: Remedy) -> str:
@@ -77,6 +77,10 @@ def _remedy(record: DiagnoseRecord, remedy: Remedy) -> str:
     if before.score is not None and after.score is not None:
         text += f", the score from {before.score:.4g} to {after.score:.4g}"
     return text + "."
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _layers(count: int) -> str:

@@ -17,7 +17,7 @@ from edgebig.data.feeds import Feed
 from edgebig.data.samples import Samples
 from edgebig.errors import InvalidDataError
 from edgebig.graph.edit import working_copy
-from edgebig.graph.partial_run_cuts import cut_graph
+from edgebig.graph.partial_run_cuts import cut_graph, reads
 from edgebig.graph.partial_run_part import PartSession, extract_part, shared_arrays
 from edgebig.graph.partial_run_region import Region, RegionFinder
 from edgebig.graph.partial_run_store import CutStore, State, cuts_to_keep
@@ -72,9 +72,11 @@ class PartialRun:
         self._samples = samples
         self._threads, self._optimize = threads, optimize
         self._base = _sorted_copy(model)
+        infer_shapes(self._base)
         self._graph = cut_graph(self._base, first, segments)
         self._finder = RegionFinder(self._base, self._graph.cuts)
-        self._types = {value.name: value.type for node in self._base.graph for value in node.outputs}
+        values = (*self._base.graph.inputs, *(value for node in self._base.graph for value in node.outputs))
+        self._types = {value.name: value.type for value in values}
         self._arrays = shared_arrays(self._base)
         self._sessions = [self._segment(index) for index in range(len(self._graph.cuts) - 1)]
         feeds = samples.feeds if samples.feeds is not None else sum(1 for _ in samples)
@@ -111,20 +113,20 @@ class PartialRun:
             InvalidModelError: It lacks an output, or onnxruntime refuses it.
         """
         began = time.perf_counter()
-        copy = _sorted_copy(changed, infer=False)
-        region = self._finder.find(copy)
+        changed = changed if _is_sorted(changed.graph) else _sorted_copy(changed)
+        region = self._finder.find(changed)
         session = None
         if region is not None and region.outputs:
-            for value, name in region.inputs.items():
+            part = extract_part(changed, list(region.inputs), region.outputs)
+            for value, name in zip(part.graph.inputs, region.inputs.values(), strict=True):
                 value.type = value.type or self._types.get(name)
-            part = extract_part(copy, list(region.inputs), region.outputs)
             session = PartSession(part, threads=self._threads, optimize=self._optimize, cache=self._arrays)
         self.seconds += time.perf_counter() - began
         return ChangedRun(self, region, session)
 
-    def macs_of(self, region: Region | None) -> int:
-        """Multiply-accumulates per feed of a region and all behind it."""
-        return 0 if region is None else self._graph.macs_from(region.start)
+    def share_of(self, region: Region | None) -> float:
+        """Share of the model that a region and all behind it are."""
+        return 0.0 if region is None else self._graph.share_from(region.start)
 
     def run(self, region: Region, session: PartSession | None, feeds: Collection[int]) -> Iterator[tuple[int, Outputs]]:
         """Run a region of a changed model and all behind it; see `ChangedRun.outputs`."""
@@ -197,13 +199,14 @@ class ChangedRun:
     """A changed model, ready to run; made by `PartialRun.open`.
 
     Attributes:
-        macs: Multiply-accumulates of a run on one feed, as far as the original is run for it.
+        share: Share of the model that runs for it: of the original's multiply-accumulates, or of its nodes where shapes
+            do not tell those.
         bytes: Bytes of the weights that its session refers to or holds.
     """
 
     def __init__(self, owner: PartialRun, region: Region | None, session: PartSession | None) -> None:
         self._owner, self._region, self._session = owner, region, session
-        self.macs = owner.macs_of(region)
+        self.share = owner.share_of(region)
         self.bytes = 0 if session is None else session.bytes
 
     @property
@@ -227,9 +230,17 @@ class ChangedRun:
             yield from self._owner.run(self._region, self._session, chosen)
 
 
-def _sorted_copy(model: ir.Model, *, infer: bool = True) -> ir.Model:
+def _sorted_copy(model: ir.Model) -> ir.Model:
     copy = working_copy(model)
     copy.graph.sort()
-    if infer:
-        infer_shapes(copy)
     return copy
+
+
+def _is_sorted(graph: ir.Graph) -> bool:
+    """Whether every node stands behind all it reads."""
+    known = {*graph.inputs, *graph.initializers.values()}
+    for node in graph:
+        if not reads(node) <= known:
+            return False
+        known.update(node.outputs)
+    return True

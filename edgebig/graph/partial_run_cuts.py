@@ -9,7 +9,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from edgebig.graph.cost import count_macs
-from edgebig.graph.shapes import infer_shapes, static_shape
+from edgebig.graph.shapes import static_shape
+from edgebig.graph.sizes import dynamic_axes, with_sizes
 
 # One multiply-accumulate counts as this part of an element written, where work is estimated.
 _MAC_WORK = 1 / 16
@@ -43,6 +44,11 @@ class CutGraph:
     nodes: tuple[ir.Node, ...]
     macs: tuple[int, ...]
     cuts: tuple[Cut, ...]
+
+    def share_from(self, cut: int) -> float:
+        """Share of the work behind a cut: of the multiply-accumulates, or of the nodes where those are not known."""
+        whole = self.macs_from(0)
+        return self.macs_from(cut) / whole if whole else 1 - self.cuts[cut].position / len(self.nodes)
 
     def macs_from(self, cut: int, to: int | None = None) -> int:
         """Multiply-accumulates between two cuts, by their indices."""
@@ -148,10 +154,10 @@ def _bytes(value: ir.Value) -> int | None:
 
 def _shapes_on(model: ir.Model, feed: Mapping[str, NDArray]) -> ir.Model:
     """A clone with the shapes that follow from those of a sample."""
-    copy = model.clone()
-    for value in copy.graph.inputs:
-        given = feed.get(value.name or "")
-        if given is not None:
-            value.shape = ir.Shape(given.shape)
-    infer_shapes(copy)
-    return copy
+    sizes = {
+        name: feed[value.name or ""].shape[axis]
+        for name, places in dynamic_axes(model).items()
+        for value, axis in places
+        if value.name in feed
+    }
+    return with_sizes(model, sizes, default=1)[0]

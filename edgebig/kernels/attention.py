@@ -6,12 +6,15 @@ step, and any number of keys will do. Scores of one block live on the stack and 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
+from numpy.typing import NDArray
 
 from edgebig.kernels.attention_block import Block, emit_units
+from edgebig.kernels.attention_numbers import numbers_of, scalars_of, without_numbers
 from edgebig.kernels.attention_scores import Rounding
 from edgebig.kernels.attention_single import SingleQuery
 from edgebig.kernels.batched_tile import MOST_STACK, Layout, check_lanes, fitting_lanes
@@ -19,6 +22,7 @@ from edgebig.kernels.elementwise_loop import check_counts, share
 from edgebig.kernels.epilogue import Requantize
 from edgebig.kernels.errors import KernelError
 from edgebig.kernels.float_rows import stepped
+from edgebig.kernels.numbers import NUMBERS
 from edgebig.kernels.vector import Loop, Value
 
 MASKS = ("none", "keys", "full")
@@ -101,7 +105,15 @@ class Attention:
     @property
     def operands(self) -> tuple[str, ...]:
         """The addresses that the built function takes."""
-        return ("q", "k", "v", "y") if self.mask == "none" else ("q", "k", "v", "mask", "y")
+        return ("q", "k", "v", *(() if self.mask == "none" else ("mask",)), NUMBERS, "y")
+
+    def numbers(self) -> NDArray[np.float32]:
+        """The contents of the operand "numbers": scales, zero points, roundings."""
+        return numbers_of(self)
+
+    def without_numbers(self) -> "Attention":
+        """The step whose code serves all of them."""
+        return without_numbers(self)
 
     def build(self) -> Callable[..., Any]:
         """The jitted function `run(*addresses, task)`; y must not overlap another operand."""
@@ -114,8 +126,9 @@ class Attention:
         def body(b: ir.IRBuilder, *values: Value) -> None:
             place = dict(zip(self.operands, values[:-1], strict=True))
             first, last = share(b, self.batch * self.heads * blocks, self.tasks, values[-1])
+            ready = replace(block, numbers=scalars_of(b, self, place[NUMBERS]))
             loop = Loop(b, last, start=first)
-            emit_units(b, block, place, loop.index, first, blocks)
+            emit_units(b, ready, place, loop.index, first, blocks)
             loop.end()
 
         return stepped(len(self.operands), body)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llvmlite import ir
 
-from edgebig.kernels.attention_scores import larger, rounded, scaled, softmax_columns
+from edgebig.kernels.attention_numbers import Scalars, rounded, scaled
+from edgebig.kernels.attention_scores import larger, softmax_columns
 from edgebig.kernels.batched_tile import load_row, multiply, pieces, start, tile_rows, transpose
 from edgebig.kernels.epilogue import quantize, store_part
+from edgebig.kernels.errors import KernelError
 from edgebig.kernels.vector import F32, Loop, Value, at, const, fill, load, minimum, splat, stack, store, vector_of
 
 if TYPE_CHECKING:
@@ -51,11 +53,30 @@ class Block:
         spec: What is computed.
         lanes: Floats in a vector.
         vectors: Vectors of queries in a block.
+        numbers: Scales and the like, once code is emitted.
     """
 
     spec: Attention
     lanes: int
     vectors: int
+    numbers: Scalars | None = None
+
+    @property
+    def scalars(self) -> Scalars:
+        """The numbers.
+
+        Raises:
+            KernelError: No code is being emitted.
+        """
+        if self.numbers is None:
+            raise KernelError("a block of attention needs its numbers to emit code")
+        return self.numbers
+
+    @property
+    def rounding(self) -> Callable[[ir.IRBuilder, Value], Value] | None:
+        """How probabilities are rounded."""
+        found = self.scalars.probabilities
+        return None if found is None else found.emit
 
     @property
     def width(self) -> int:
@@ -78,16 +99,20 @@ class Block:
         """Emit the work on one block."""
         spec, row = self.spec, 4 * self.width
         queries, scores, sums = (stack(b, row * count) for count in (spec.dim, spec.key_rows, spec.value_dim))
-        self._turn(b, part.q, queries, spec.dim, spec.q.pitch, spec.zero_points[0] if spec.element == "u8" else None)
+        self._turn(b, part.q, queries, spec.dim, spec.q.pitch, self._point(0))
         if spec.mask == "full" and part.mask is not None:
             self._turn(b, part.mask, scores, spec.key_rows, spec.key_rows, None)
         top = self._products(b, part, queries, scores)
-        factors = softmax_columns(b, scores, spec.key_rows, top, spec.probabilities)
+        factors = softmax_columns(b, scores, spec.key_rows, top, self.rounding)
         self._weigh(b, part, scores, sums)
-        self._finish(b, part, sums, [scaled(b, factor, spec.value_scale) for factor in factors])
+        self._finish(b, part, sums, [scaled(b, factor, self.scalars.value_scale) for factor in factors])
+
+    def _point(self, operand: int) -> Value | None:
+        """The zero point of q, k or v; None where they are f32."""
+        return self.scalars.zero_points[operand] if self.spec.element == "u8" else None
 
     def _turn(
-        self, b: ir.IRBuilder, source: Value, target: Value, columns: int, pitch: int, zero_point: int | None
+        self, b: ir.IRBuilder, source: Value, target: Value, columns: int, pitch: int, zero_point: Value | None
     ) -> None:
         """Bring rows of queries into the lanes: target[column][query]."""
 
@@ -134,7 +159,7 @@ class Block:
         return splat(b, load(b, at(b, b.add(part.mask, b.mul(key, const(4))), 4 * row), F32), self.lanes)
 
     def _score(self, b: ir.IRBuilder, value: Value, added: Value | None) -> Value:
-        spec = self.spec
+        spec = self.scalars
         value = rounded(b, scaled(b, value, spec.product_scale), spec.product)
         value = rounded(b, scaled(b, value, spec.scale), spec.scaled)
         return rounded(b, value if added is None else b.fadd(value, added), spec.masked)
@@ -184,14 +209,14 @@ class Block:
 
         def put(query: Value, first: int, count: int, vector: Value) -> None:
             place = at(b, b.add(part.y, b.mul(query, const(size * spec.y.pitch))), size * first)
-            if spec.output is None:
+            if self.scalars.output is None:
                 store_part(b, vector, place, count, element_bytes=4)
             else:
-                store_part(b, quantize(b, [vector], spec.output), place, count)
+                store_part(b, quantize(b, [vector], self.scalars.output), place, count)
 
         transpose(b, sums, spec.value_dim, self.queries, self.lanes, pitch_bytes=row, zero_point=None, put=put)
 
-    def gather(self, b: ir.IRBuilder, source: Value, target: Value, columns: int, pitch: int, zero_point: int) -> None:
+    def gather(self, b: ir.IRBuilder, source: Value, target: Value, columns: int, pitch: int, operand: int) -> None:
         """Turn the u8 rows of a head into floats that lie side by side."""
         loop = Loop(b, const(self.spec.key_rows))
         source, target = (
@@ -200,7 +225,7 @@ class Block:
         full = columns // self.lanes * self.lanes
         for first in range(0, columns, self.lanes):
             count = self.lanes if first < full else columns - full
-            row = load_row(b, at(b, source, first), count, self.lanes, zero_point)
+            row = load_row(b, at(b, source, first), count, self.lanes, self._point(operand))
             store_part(b, row, at(b, target, 4 * first), count, element_bytes=4)
         loop.end()
 
@@ -231,6 +256,6 @@ def emit_units(
         return
     keys, values = (stack(b, 4 * spec.key_rows * columns) for columns in (spec.dim, spec.value_dim))
     with b.if_then(b.or_(b.icmp_signed("==", index, const(0)), b.icmp_signed("==", unit, first))):
-        block.gather(b, k, keys, spec.dim, spec.k.pitch, spec.zero_points[1])
-        block.gather(b, v, values, spec.value_dim, spec.v.pitch, spec.zero_points[2])
+        block.gather(b, k, keys, spec.dim, spec.k.pitch, 1)
+        block.gather(b, v, values, spec.value_dim, spec.v.pitch, 2)
     block.emit(b, Part(q, keys, values, y, mask, 4 * spec.dim, 4 * spec.value_dim))

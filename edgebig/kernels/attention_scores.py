@@ -5,12 +5,9 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
-from edgebig.kernels.epilogue import clamp
 from edgebig.kernels.errors import KernelError
 from edgebig.kernels.float_unary_math import exp_nonpositive
 from edgebig.kernels.vector import F32, Loop, Value, at, const, fill, load, store
-
-_ROUND = 12582912.0  # 1.5 * 2**23: adding it leaves no fraction bits.
 
 
 @dataclass(frozen=True)
@@ -35,22 +32,6 @@ class Rounding:
         if not (0 <= self.zero_point <= 255 and 0 <= self.low <= self.high <= 255):
             raise KernelError(f"{self}: give 0 <= low <= high <= 255 and 0 <= zero_point <= 255.")
 
-    def emit(self, b: ir.IRBuilder, x: Value) -> Value:
-        """Round a vector of f32; NaN becomes the lowest value."""
-        big = fill(F32, x.type.count, _ROUND)
-        x = clamp(b, scaled(b, x, self.multiplier), self.low - self.zero_point, self.high - self.zero_point)
-        return scaled(b, b.fsub(b.fadd(x, big), big), self.scale)
-
-
-def scaled(b: ir.IRBuilder, x: Value, factor: float) -> Value:
-    """x * factor."""
-    return x if factor == 1 else b.fmul(x, fill(F32, x.type.count, factor))
-
-
-def rounded(b: ir.IRBuilder, x: Value, rounding: Rounding | None) -> Value:
-    """x, rounded where there is a rounding."""
-    return x if rounding is None else rounding.emit(b, x)
-
 
 def larger(b: ir.IRBuilder, x: Value, y: Value) -> Value:
     """The larger of x and y; y where x is NaN."""
@@ -62,7 +43,7 @@ def softmax_columns(
     scores: Value,
     rows: int,
     top: Sequence[Value],
-    rounding: Rounding | None,
+    rounding: Callable[[ir.IRBuilder, Value], Value] | None,
     total: Callable[[Value], Value] = lambda sums: sums,
 ) -> list[Value]:
     """Turn scores [rows, columns], in place, into probabilities along the rows' axis, for every column.
@@ -72,7 +53,7 @@ def softmax_columns(
         scores: The address; a row is as many floats as `top` has lanes.
         rows: How many scores make a softmax.
         top: The largest score of each column.
-        rounding: How probabilities are rounded; None leaves them unnormalised.
+        rounding: Rounds a vector of probabilities; None leaves them unnormalised.
         total: Makes the sum that counts of the sums of columns, for one softmax that takes several columns.
 
     Returns:
@@ -94,6 +75,6 @@ def softmax_columns(
     row = b.add(scores, b.mul(loop.index, const(pitch)))
     for place, factor in zip(places, factors, strict=True):
         probability = b.fmul(load(b, at(b, row, place), factor.type), factor)
-        store(b, rounding.emit(b, probability), at(b, row, place))
+        store(b, rounding(b, probability), at(b, row, place))
     loop.end()
     return [one for _ in top]

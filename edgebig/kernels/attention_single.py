@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from llvmlite import ir
 
 from edgebig.kernels.attention_block import Block, Part
-from edgebig.kernels.attention_scores import larger, scaled, softmax_columns
+from edgebig.kernels.attention_numbers import scaled
+from edgebig.kernels.attention_scores import larger, softmax_columns
 from edgebig.kernels.batched_tile import load_row, square_transposed
 from edgebig.kernels.epilogue import quantize, store_part
 from edgebig.kernels.float_unary_math import multiply_add
@@ -39,12 +40,12 @@ class SingleQuery(Block):
         spec, lanes = self.spec, self.lanes
         blocks = -(-spec.key_rows // lanes)
         scores = stack(b, 4 * lanes * blocks)
-        point = spec.zero_points[0] if spec.element == "u8" else None
+        point = self._point(0)
         size = 4 if point is None else 1
         query = [load_row(b, at(b, part.q, size * c), n, lanes, point) for c, n in self._chunks(spec.dim)]
         top = _fold(b, self._single_products(b, part, scores, query), lambda x, y: larger(b, x, y))
-        (factor,) = softmax_columns(b, scores, blocks, [top], spec.probabilities, lambda value: _fold(b, value, b.fadd))
-        self._weigh_rows(b, part, scores, scaled(b, factor, spec.value_scale))
+        (factor,) = softmax_columns(b, scores, blocks, [top], self.rounding, lambda value: _fold(b, value, b.fadd))
+        self._weigh_rows(b, part, scores, scaled(b, factor, self.scalars.value_scale))
 
     def _chunks(self, columns: int) -> list[tuple[int, int]]:
         """First column and number of columns of each vector."""
@@ -113,10 +114,10 @@ class SingleQuery(Block):
 
     def _write(self, b: ir.IRBuilder, y: Value, chunks: Sequence[tuple[int, int]], values: Sequence[Value]) -> None:
         for (first, count), value in zip(chunks, values, strict=True):
-            if self.spec.output is None:
+            if self.scalars.output is None:
                 store_part(b, value, at(b, y, 4 * first), count, element_bytes=4)
             else:
-                store_part(b, quantize(b, [value], self.spec.output), at(b, y, first), count)
+                store_part(b, quantize(b, [value], self.scalars.output), at(b, y, first), count)
 
 
 def _fold(b: ir.IRBuilder, value: Value, combine: Callable[[Value, Value], Value]) -> Value:

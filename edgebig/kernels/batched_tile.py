@@ -125,12 +125,13 @@ def multiply(
     return [flat[r * width : (r + 1) * width] for r in range(len(start))]
 
 
-def load_row(b: ir.IRBuilder, address: Value, count: int, lanes: int, zero_point: int | None) -> Value:
-    """`count` values as a vector of `lanes` floats, 0 in the others: f32, or u8 minus a zero point."""
+def load_row(b: ir.IRBuilder, address: Value, count: int, lanes: int, zero_point: Value | int | None) -> Value:
+    """`count` values as a vector of `lanes` floats, 0 in the others: f32, or u8 minus a zero point (or an i32)."""
     if count == 0:
         return fill(F32, lanes, 0.0)
     element, size = (F32, 4) if zero_point is None else (I8, 1)
-    result, done = ir.Constant(vector_of(element, lanes), [0 if zero_point is None else zero_point] * lanes), 0
+    point = I32(zero_point or 0) if zero_point is None or isinstance(zero_point, int) else zero_point
+    result, done = fill(F32, lanes, 0.0) if element is F32 else splat(b, b.trunc(point, I8), lanes), 0
     while done < count:
         piece = 1 << ((count - done).bit_length() - 1)
         part = load(b, at(b, address, size * done), vector_of(element, piece))
@@ -142,7 +143,7 @@ def load_row(b: ir.IRBuilder, address: Value, count: int, lanes: int, zero_point
         result, done = shuffle(b, result, wide, inside), done + piece
     if zero_point is None:
         return result
-    ints = b.sub(b.zext(result, vector_of(I32, lanes)), fill(I32, lanes, zero_point))
+    ints = b.sub(b.zext(result, vector_of(I32, lanes)), splat(b, point, lanes))
     return b.sitofp(ints, vector_of(F32, lanes))
 
 
@@ -154,7 +155,7 @@ def transpose(
     lanes: int,
     *,
     pitch_bytes: int,
-    zero_point: int | None,
+    zero_point: Value | int | None,
     put: Callable[[Value, int, int, Value], None],
 ) -> None:
     """Read [rows, columns] of f32 or u8, and hand on its columns as vectors of `lanes` rows.

@@ -1,16 +1,18 @@
 """Between floats and bytes, and between two ways to hold the same numbers, element by element."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from llvmlite import ir
+from numpy.typing import NDArray
 
-from edgebig.kernels.convert_rounding import to_bytes, to_float
-from edgebig.kernels.elementwise_loop import check_counts, streamed
+from edgebig.kernels.convert_rounding import centred, to_bytes_within
+from edgebig.kernels.elementwise_loop import check_counts, streamed, streamed_with_numbers
 from edgebig.kernels.errors import KernelError
-from edgebig.kernels.vector import F32, I8, Value, const, fill, load, store, vector_of
+from edgebig.kernels.numbers import NUMBERS, packed, splats
+from edgebig.kernels.vector import F32, I8, Value, const, fill, load, splat, store, vector_of
 
 
 def check_scale(scale: float) -> None:
@@ -33,14 +35,25 @@ def check_range(zero_point: int, low: int = 0, high: int = 255) -> None:
         raise KernelError(f"Zero point {zero_point}, range {low} to {high}: all must lie in 0 to 255, in order.")
 
 
-def quantized(b: ir.IRBuilder, x: Value, scale: float, zero_point: int, low: int = 0, high: int = 255) -> Value:
+# Kinds of the numbers of `quantizing` and `dequantizing`.
+QUANTIZING, DEQUANTIZING = "fffi", "fi"
+
+
+def quantizing(scale: float, zero_point: int, low: int, high: int) -> tuple[float | int, ...]:
+    """The numbers that `quantized` takes."""
+    return float(scale), float(low - zero_point), float(high - zero_point), zero_point
+
+
+def quantized(b: ir.IRBuilder, x: Value, numbers: Sequence[Value]) -> Value:
     """A vector of floats as bytes: clip(rint(x / scale) + zero_point). A division, as ONNX says."""
-    return to_bytes(b, b.fdiv(x, fill(F32, x.type.count, float(np.float32(scale)))), zero_point, low, high)
+    scale, least, most, zero_point = splats(b, numbers, x.type.count)
+    return to_bytes_within(b, b.fdiv(x, scale), least, most, zero_point)
 
 
-def dequantized(b: ir.IRBuilder, x: Value, scale: float, zero_point: int) -> Value:
-    """A vector of bytes as floats: (x - zero_point) * scale."""
-    return b.fmul(to_float(b, x, zero_point), fill(F32, x.type.count, float(np.float32(scale))))
+def dequantized(b: ir.IRBuilder, x: Value, numbers: Sequence[Value]) -> Value:
+    """A vector of bytes as floats: (x - zero_point) * scale, numbers in the order scale, zero point."""
+    scale, zero_point = numbers
+    return b.fmul(centred(b, x, zero_point), splat(b, scale, x.type.count))
 
 
 @dataclass(frozen=True)
@@ -57,22 +70,30 @@ class Quantize:
     high: int = 255
     tasks: int = 1
 
-    operands: ClassVar[tuple[str, ...]] = ("x", "y")
+    operands: ClassVar[tuple[str, ...]] = ("x", NUMBERS, "y")
 
     def __post_init__(self) -> None:
         check_counts(size=self.size, tasks=self.tasks)
         check_scale(self.scale)
         check_range(self.zero_point, self.low, self.high)
 
-    def build(self) -> Callable[..., Any]:
-        """The jitted function `run(x, y, task)`."""
+    def numbers(self) -> NDArray[np.float32]:
+        """The contents of the operand "numbers"."""
+        return packed(*quantizing(self.scale, self.zero_point, self.low, self.high))
 
-        def emit(b: ir.IRBuilder, addresses: Any, index: Value, lanes: int) -> None:
+    def without_numbers(self) -> "Quantize":
+        """The step whose code serves all scales, zero points and ranges."""
+        return Quantize(self.size, 1.0, tasks=self.tasks)
+
+    def build(self) -> Callable[..., Any]:
+        """The jitted function `run(x, numbers, y, task)`."""
+
+        def emit(b: ir.IRBuilder, addresses: Any, index: Value, lanes: int, numbers: Sequence[Value]) -> None:
             x, y = addresses
             values = load(b, b.add(x, b.mul(index, const(4))), vector_of(F32, lanes))
-            store(b, quantized(b, values, self.scale, self.zero_point, self.low, self.high), b.add(y, index))
+            store(b, quantized(b, values, numbers), b.add(y, index))
 
-        return streamed(2, self.size, self.tasks, emit)
+        return streamed_with_numbers(self.size, self.tasks, QUANTIZING, emit)
 
 
 @dataclass(frozen=True)
@@ -84,22 +105,30 @@ class Dequantize:
     zero_point: int = 0
     tasks: int = 1
 
-    operands: ClassVar[tuple[str, ...]] = ("x", "y")
+    operands: ClassVar[tuple[str, ...]] = ("x", NUMBERS, "y")
 
     def __post_init__(self) -> None:
         check_counts(size=self.size, tasks=self.tasks)
         check_scale(self.scale)
         check_range(self.zero_point)
 
-    def build(self) -> Callable[..., Any]:
-        """The jitted function `run(x, y, task)`."""
+    def numbers(self) -> NDArray[np.float32]:
+        """The contents of the operand "numbers"."""
+        return packed(float(self.scale), self.zero_point)
 
-        def emit(b: ir.IRBuilder, addresses: Any, index: Value, lanes: int) -> None:
+    def without_numbers(self) -> "Dequantize":
+        """The step whose code serves all scales and zero points."""
+        return Dequantize(self.size, 1.0, tasks=self.tasks)
+
+    def build(self) -> Callable[..., Any]:
+        """The jitted function `run(x, numbers, y, task)`."""
+
+        def emit(b: ir.IRBuilder, addresses: Any, index: Value, lanes: int, numbers: Sequence[Value]) -> None:
             x, y = addresses
             values = load(b, b.add(x, index), vector_of(I8, lanes))
-            store(b, dequantized(b, values, self.scale, self.zero_point), b.add(y, b.mul(index, const(4))))
+            store(b, dequantized(b, values, numbers), b.add(y, b.mul(index, const(4))))
 
-        return streamed(2, self.size, self.tasks, emit)
+        return streamed_with_numbers(self.size, self.tasks, DEQUANTIZING, emit)
 
 
 @dataclass(frozen=True)
@@ -115,7 +144,7 @@ class Requant:
     high: int = 255
     tasks: int = 1
 
-    operands: ClassVar[tuple[str, ...]] = ("x", "y")
+    operands: ClassVar[tuple[str, ...]] = ("x", NUMBERS, "y")
 
     def __post_init__(self) -> None:
         check_counts(size=self.size, tasks=self.tasks)
@@ -124,15 +153,24 @@ class Requant:
         check_range(self.x_zero_point)
         check_range(self.y_zero_point, self.low, self.high)
 
+    def numbers(self) -> NDArray[np.float32]:
+        """The contents of the operand "numbers"."""
+        there = quantizing(self.y_scale, self.y_zero_point, self.low, self.high)
+        return packed(*there, float(self.x_scale), self.x_zero_point)
+
+    def without_numbers(self) -> "Requant":
+        """The step whose code serves all scales, zero points and ranges."""
+        return Requant(self.size, 1.0, 0, 1.0, 0, tasks=self.tasks)
+
     def build(self) -> Callable[..., Any]:
-        """The jitted function `run(x, y, task)`."""
+        """The jitted function `run(x, numbers, y, task)`."""
 
-        def emit(b: ir.IRBuilder, addresses: Any, index: Value, lanes: int) -> None:
+        def emit(b: ir.IRBuilder, addresses: Any, index: Value, lanes: int, numbers: Sequence[Value]) -> None:
             x, y = addresses
-            values = dequantized(b, load(b, b.add(x, index), vector_of(I8, lanes)), self.x_scale, self.x_zero_point)
-            store(b, quantized(b, values, self.y_scale, self.y_zero_point, self.low, self.high), b.add(y, index))
+            values = dequantized(b, load(b, b.add(x, index), vector_of(I8, lanes)), numbers[len(QUANTIZING) :])
+            store(b, quantized(b, values, numbers[: len(QUANTIZING)]), b.add(y, index))
 
-        return streamed(2, self.size, self.tasks, emit)
+        return streamed_with_numbers(self.size, self.tasks, QUANTIZING + DEQUANTIZING, emit)
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,10 @@ from llvmlite import ir
 from edgebig.kernels.vector import F32, I8, I32, Value, call, fill, maximum, minimum, splat, suffix, vector_of, zeros
 
 
-def to_float(b: ir.IRBuilder, x: Value, zero_point: int = 0, *, signed: bool = False) -> Value:
-    """Bytes minus a zero point, as floats; exact. Signed bytes are read as two's complement."""
+def to_float(b: ir.IRBuilder, x: Value, *, signed: bool = False) -> Value:
+    """Bytes as floats. Signed bytes are read as two's complement."""
     kind = vector_of(I32, x.type.count)
     wide = b.sext(x, kind) if signed else b.zext(x, kind)
-    if zero_point:
-        wide = b.sub(wide, fill(I32, x.type.count, zero_point))
     return b.sitofp(wide, vector_of(F32, x.type.count))
 
 

@@ -1,18 +1,20 @@
 """Sums and products of two tensors of bytes with scales of their own, in one pass, as onnxruntime computes them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 from llvmlite import ir
+from numpy.typing import NDArray
 
 from edgebig.kernels.convert import check_range, check_scale
-from edgebig.kernels.convert_rounding import to_bytes, to_float
+from edgebig.kernels.convert_rounding import centred, to_bytes, to_float
 from edgebig.kernels.elementwise_broadcast import broadcast, check_broadcast
 from edgebig.kernels.elementwise_loop import check_counts
 from edgebig.kernels.epilogue import Requantize
-from edgebig.kernels.vector import F32, I8, Value, call, fill, suffix
+from edgebig.kernels.numbers import NUMBERS, packed, splats
+from edgebig.kernels.vector import I8, Value, call, fill, suffix
 
 # Below this a float converts to int32 whatever the zero point.
 _LARGEST = 2.0**30
@@ -50,7 +52,7 @@ class Add:
     signed: bool = False
     tasks: int = 1
 
-    operands: ClassVar[tuple[str, ...]] = ("a", "b", "y")
+    operands: ClassVar[tuple[str, ...]] = ("a", "b", NUMBERS, "y")
 
     def __post_init__(self) -> None:
         check_counts(rows=self.rows, columns=self.columns, tasks=self.tasks)
@@ -70,21 +72,34 @@ class Add:
         points = np.float32(np.float64(a_scale) * (self.a_zero_point - base) + of_b)
         return np.float32(np.float32(self.output.zero_point - base) - points)
 
-    def build(self) -> Callable[..., Any]:
-        """The jitted function `run(a, b, y, task)`; y may be a."""
-        a_scale, b_scale, offset = float(np.float32(self.a_scale)), float(np.float32(self.b_scale)), float(self.offset)
-        bounded = abs(offset) + 255 * (a_scale + b_scale) < _LARGEST
+    @property
+    def _bounded(self) -> bool:
+        return abs(float(self.offset)) + 255 * (self.a_scale + self.b_scale) < _LARGEST
 
-        def combine(b: ir.IRBuilder, left: Value, right: Value) -> Value:
+    def numbers(self) -> NDArray[np.float32]:
+        """The contents of the operand "numbers"."""
+        return packed(float(self.a_scale), float(self.b_scale), float(self.offset))
+
+    def without_numbers(self) -> "Add":
+        """The step whose code serves all scales and zero points; those so large that they may overflow apart."""
+        scale = 1.0 if self._bounded else _LARGEST
+        output = Requantize(0, self.output.low, self.output.high)
+        return replace(self, a_scale=scale, a_zero_point=0, b_scale=1.0, b_zero_point=0, output=output)
+
+    def build(self) -> Callable[..., Any]:
+        """The jitted function `run(a, b, numbers, y, task)`; y may be a."""
+        bounded = self._bounded
+
+        def combine(b: ir.IRBuilder, left: Value, right: Value, *numbers: Value) -> Value:
             lanes = left.type.count
+            a_scale, b_scale, offset = splats(b, numbers, lanes)
             if self.signed:
                 left, right = (b.xor(side, fill(I8, lanes, 128)) for side in (left, right))
             left, right = (to_float(b, side, signed=self.signed) for side in (left, right))
-            total = fused(b, right, fill(F32, lanes, b_scale), fill(F32, lanes, offset))
-            total = fused(b, left, fill(F32, lanes, a_scale), total)
+            total = fused(b, left, a_scale, fused(b, right, b_scale, offset))
             return with_zero_point(b, total, self.output, signed=self.signed, bounded=bounded)
 
-        return broadcast(I8, self.rows, self.columns, self.b_repeat, self.b_columns, self.tasks, combine)
+        return broadcast(I8, self.rows, self.columns, self.b_repeat, self.b_columns, self.tasks, combine, "fff")
 
 
 @dataclass(frozen=True)
@@ -110,7 +125,7 @@ class Multiply:
     signed: bool = False
     tasks: int = 1
 
-    operands: ClassVar[tuple[str, ...]] = ("a", "b", "y")
+    operands: ClassVar[tuple[str, ...]] = ("a", "b", NUMBERS, "y")
 
     def __post_init__(self) -> None:
         check_counts(rows=self.rows, columns=self.columns, tasks=self.tasks)
@@ -120,19 +135,33 @@ class Multiply:
         check_range(self.b_zero_point)
         check_range(self.output.zero_point, self.output.low, self.output.high)
 
-    def build(self) -> Callable[..., Any]:
-        """The jitted function `run(a, b, y, task)`; y may be a."""
-        scale = float(np.float32(self.scale))
+    @property
+    def _bounded(self) -> bool:
+        return 65025 * self.scale < _LARGEST
+
+    def numbers(self) -> NDArray[np.float32]:
+        """The contents of the operand "numbers"."""
         zero_point = float(self.output.zero_point - (128 if self.signed else 0))
+        return packed(float(self.scale), zero_point, self.a_zero_point, self.b_zero_point)
 
-        def combine(b: ir.IRBuilder, left: Value, right: Value) -> Value:
-            lanes = left.type.count
+    def without_numbers(self) -> "Multiply":
+        """The step whose code serves all scales and zero points; those so large that they may overflow apart."""
+        scale = 1.0 if self._bounded else _LARGEST
+        output = Requantize(0, self.output.low, self.output.high)
+        return replace(self, scale=scale, a_zero_point=0, b_zero_point=0, output=output)
+
+    def build(self) -> Callable[..., Any]:
+        """The jitted function `run(a, b, numbers, y, task)`; y may be a."""
+        bounded = self._bounded
+
+        def combine(b: ir.IRBuilder, left: Value, right: Value, *numbers: Value) -> Value:
+            scale, zero_point = splats(b, numbers[:2], left.type.count)
             # Both factors and the product are integers below 2**24, so float32 holds them exactly.
-            product = b.fmul(to_float(b, left, self.a_zero_point), to_float(b, right, self.b_zero_point))
-            total = b.fadd(b.fmul(product, fill(F32, lanes, scale)), fill(F32, lanes, zero_point))
-            return with_zero_point(b, total, self.output, signed=self.signed, bounded=65025 * scale < _LARGEST)
+            product = b.fmul(centred(b, left, numbers[2]), centred(b, right, numbers[3]))
+            total = b.fadd(b.fmul(product, scale), zero_point)
+            return with_zero_point(b, total, self.output, signed=self.signed, bounded=bounded)
 
-        return broadcast(I8, self.rows, self.columns, self.b_repeat, self.b_columns, self.tasks, combine)
+        return broadcast(I8, self.rows, self.columns, self.b_repeat, self.b_columns, self.tasks, combine, "ffii")
 
 
 def with_zero_point(b: ir.IRBuilder, total: Value, output: Requantize, *, signed: bool, bounded: bool) -> Value:

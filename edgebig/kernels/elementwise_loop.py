@@ -7,6 +7,7 @@ from llvmlite import ir
 from numba import njit
 
 from edgebig.kernels.errors import KernelError
+from edgebig.kernels.numbers import unpacked
 from edgebig.kernels.vector import Loop, Value, const, intrinsic_of
 
 Emit = Callable[[ir.IRBuilder, Sequence[Value], Value, int], None]
@@ -53,7 +54,7 @@ def streamed(operands: int, count: int, tasks: int, emit: Emit, lanes: int = LAN
     """Build a step of one pass over `count` elements.
 
     Args:
-        operands: How many addresses the step takes, 2 or 3.
+        operands: How many addresses the step takes.
         count: Elements.
         tasks: Parts of the work.
         emit: Emits the work on some neighbouring elements.
@@ -66,22 +67,32 @@ def streamed(operands: int, count: int, tasks: int, emit: Emit, lanes: int = LAN
     return runner(operands, body)
 
 
+def streamed_with_numbers(count: int, tasks: int, kinds: str, emit: Callable[..., None]) -> Callable[..., Any]:
+    """Build a step `run(x, numbers, y, task)` of one pass over `count` elements.
+
+    Args:
+        count: Elements.
+        tasks: Parts of the work.
+        kinds: Of the numbers, see `unpacked`.
+        emit: `emit(builder, (x, y), index, lanes, scalars)` does some neighbouring elements.
+    """
+
+    def body(b: ir.IRBuilder, x: Value, numbers: Value, y: Value, task: Value) -> None:
+        scalars = unpacked(b, numbers, kinds)
+        emit_stream(b, (x, y), task, count, tasks, lambda *work: emit(*work, scalars))
+
+    return runner(3, body)
+
+
 def runner(operands: int, body: Callable[..., None]) -> Callable[..., Any]:
     """The jitted `run(*addresses, task)` of a body that is all of a step."""
     kernel = intrinsic_of(operands + 1, body)
-    if operands == 2:
-
-        @njit
-        def run(x, y, task):  # type: ignore[no-untyped-def]
-            kernel(x, y, task)
-
-        return run
 
     @njit
-    def run_three(a, b, y, task):  # type: ignore[no-untyped-def]
-        kernel(a, b, y, task)
+    def run(*values):  # type: ignore[no-untyped-def]
+        kernel(*values)
 
-    return run_three
+    return run
 
 
 def check_counts(**counts: int) -> None:

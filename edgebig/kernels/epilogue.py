@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba.core import cgutils
 
 from edgebig.kernels.errors import KernelError
-from edgebig.kernels.vector import F32, I8, I32, Value, at, fill, shuffle, store, suffix, vector_of
+from edgebig.kernels.vector import F32, I8, I32, Value, at, fill, shuffle, splat, store, suffix, vector_of
 
 _ROUND = 12582912.0  # 1.5 * 2**23
 _ROUND_BITS = 0x4B400000
@@ -40,6 +40,26 @@ class Requantize:
             )
 
 
+@dataclass(frozen=True)
+class Limits:
+    """As `Requantize`, by scalars known at run time only.
+
+    Attributes:
+        least: low - zero_point, f32.
+        most: high - zero_point, f32.
+        offset: What is added to the bits of the rounded sum, i32: see `offset_of`.
+    """
+
+    least: Value
+    most: Value
+    offset: Value
+
+
+def offset_of(zero_point: int) -> int:
+    """What makes the bits of a float rounded by adding 1.5 * 2**23 the rounded number plus a zero point."""
+    return zero_point - _ROUND_BITS
+
+
 def requantize(
     b: ir.IRBuilder, accumulators: Sequence[Value], multipliers: Sequence[Value], output: Requantize
 ) -> Value:
@@ -58,7 +78,7 @@ def requantize(
     return quantize(b, reals, output, number=accumulators[0].type.element == I32)
 
 
-def quantize(b: ir.IRBuilder, reals: Sequence[Value], output: Requantize, *, number: bool = False) -> Value:
+def quantize(b: ir.IRBuilder, reals: Sequence[Value], output: Requantize | Limits, *, number: bool = False) -> Value:
     """Round vectors of f32, already divided by the output's scale, into one u8 vector.
 
     NaN becomes `low`; `number` says that there is none, which saves instructions.
@@ -66,12 +86,16 @@ def quantize(b: ir.IRBuilder, reals: Sequence[Value], output: Requantize, *, num
     return concatenate(b, [round_to_int(b, x, output, number=number) for x in reals], I8)
 
 
-def round_to_int(b: ir.IRBuilder, real: Value, output: Requantize, *, number: bool = False) -> Value:
+def round_to_int(b: ir.IRBuilder, real: Value, output: Requantize | Limits, *, number: bool = False) -> Value:
     """Round a vector of f32, already divided by the output's scale: a vector of i32 within low..high."""
     lanes = real.type.count
-    real = clamp(b, real, output.low - output.zero_point, output.high - output.zero_point, number=number)
-    rounded = b.bitcast(b.fadd(real, fill(F32, lanes, _ROUND)), vector_of(I32, lanes))
-    return b.sub(rounded, fill(I32, lanes, _ROUND_BITS - output.zero_point))
+    if isinstance(output, Limits):
+        least, most, offset = (splat(b, value, lanes) for value in (output.least, output.most, output.offset))
+        real = clamp_to(b, clamp_to(b, real, ">", least, number=number), "<", most, number=number)
+    else:
+        real = clamp(b, real, output.low - output.zero_point, output.high - output.zero_point, number=number)
+        offset = fill(I32, lanes, offset_of(output.zero_point))
+    return b.add(b.bitcast(b.fadd(real, fill(F32, lanes, _ROUND)), vector_of(I32, lanes)), offset)
 
 
 def clamp(b: ir.IRBuilder, real: Value, low: float, high: float, *, number: bool = False) -> Value:
@@ -80,17 +104,20 @@ def clamp(b: ir.IRBuilder, real: Value, low: float, high: float, *, number: bool
     NaN becomes `low`. Where there is none (`number`), the limits are said with maxnum and minnum, because LLVM draws a
     following addition into a select, which then costs a comparison and a blend.
     """
-    for limit, sign, name in ((low, ">", "maxnum"), (high, "<", "minnum")):
-        if abs(limit) == float("inf"):
-            continue
-        bound = fill(F32, real.type.count, limit)
-        if number:
-            kind = ir.FunctionType(real.type, [real.type] * 2)
-            function = cgutils.get_or_insert_function(b.module, kind, f"llvm.{name}.{suffix(real.type)}")
-            real = b.call(function, [real, bound], fastmath=("nnan",))
-        else:
-            real = b.select(b.fcmp_ordered(sign, real, bound), real, bound)
+    for limit, sign in ((low, ">"), (high, "<")):
+        if abs(limit) != float("inf"):
+            real = clamp_to(b, real, sign, fill(F32, real.type.count, limit), number=number)
     return real
+
+
+def clamp_to(b: ir.IRBuilder, real: Value, sign: str, bound: Value, *, number: bool = False) -> Value:
+    """A vector of f32 where it is larger (">") or smaller ("<") than a bound, and the bound elsewhere; see `clamp`."""
+    if not number:
+        return b.select(b.fcmp_ordered(sign, real, bound), real, bound)
+    name = "maxnum" if sign == ">" else "minnum"
+    kind = ir.FunctionType(real.type, [real.type] * 2)
+    function = cgutils.get_or_insert_function(b.module, kind, f"llvm.{name}.{suffix(real.type)}")
+    return b.call(function, [real, bound], fastmath=("nnan",))
 
 
 def to_float(b: ir.IRBuilder, x: Value) -> Value:

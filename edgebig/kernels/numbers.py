@@ -31,10 +31,7 @@ class Numbered(Protocol):
 
 def packed(*values: float | int) -> NDArray[np.float32]:
     """Numbers as `unpacked` reads them: integers as int32, others as float32, 4 bytes each."""
-    words = [
-        np.int32(value) if isinstance(value, int) else np.float32(value).view(np.int32)  # type: ignore[union-attr]
-        for value in values
-    ]
+    words = [np.int32(value) if isinstance(value, int) else np.float32(value).view(np.int32) for value in values]
     return np.array(words, np.int32).view(np.float32)
 
 

@@ -57,7 +57,7 @@ def lint_model(
     context = Context(copy, target, release, samples, files[0] if files else None)
     runnable = files[0] if files else original
     if options.fix:
-        result = repair(copy, runnable, context, lambda: _feeds(original, runnable, samples, options.seed))
+        result = repair(copy, runnable, context, lambda reference: _feeds(original, reference, samples, options.seed))
     else:
         result = Repaired(copy)
     findings = _check(result, context)
@@ -69,7 +69,7 @@ def lint_model(
 def _release(target: Target, options: LintOptions) -> Release | None:
     if options.runtime_version is not None:
         return release_for(target.releases, options.runtime_version, runtime=target.runtime)
-    return target.releases[-1] if target.releases else None
+    return target.releases[-1] if target.releases and target.releases_current else None
 
 
 def _feeds(original: ir.Model, runnable: ir.Model | Path, samples: Samples | None, seed: int) -> Feeds:
@@ -90,7 +90,7 @@ def _record(original: ir.Model, context: Context, result: Repaired, findings: tu
     target, release = context.target, context.release
     named = {found.rule for found in findings} | {done.rule for done in result.repairs}
     sources = {rule.name: target.sources.get(rule.source, rule.source) for rule in RULES if rule.name in named}
-    notes = (f"outputs were not compared, for the original does not run: {result.uncompared}",)
+    notes = (f"outputs are compared from the repair on that made the model run; before it, {result.uncompared}",)
     return LintRecord(
         model=describe_source(original),
         target=target.name,

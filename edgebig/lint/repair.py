@@ -29,7 +29,7 @@ class Repaired:
         model: The result.
         repairs: What was done.
         left_out: Rule -> why its rewriting was undone.
-        uncompared: Why the outputs were not compared; empty where they were.
+        uncompared: Why the original's outputs were not compared; empty where they were.
         feeds: What they were compared on.
     """
 
@@ -40,17 +40,20 @@ class Repaired:
     feeds: Feeds = field(default_factory=list)
 
 
-def repair(model: ir.Model, original: ir.Model | Path, context: Context, feeds: Callable[[], Feeds]) -> Repaired:
+def repair(
+    model: ir.Model, original: ir.Model | Path, context: Context, feeds: Callable[[ir.Model | Path], Feeds]
+) -> Repaired:
     """Apply the rewriting of all rules that find something to repair.
 
-    After each the outputs are compared with those before it, both run as written; a rewriting that changes them by more
-    than its rule allows is undone. What runs nowhere as it is cannot be compared with; then the result must load.
+    After each the outputs are compared with the original's, both run as written; a rewriting that changes them by more
+    than its rule allows is undone. A model that does not run as it is cannot be compared with; the first repaired form
+    that runs takes its place.
 
     Args:
         model: A copy of the model, with constants as initializers; it stays as it is.
         original: The model that counts as right, or its path.
         context: The target, and what goes with it.
-        feeds: Gives what both run on; called if anything is to be compared.
+        feeds: Gives what a model and its repaired form run on; called if anything is to be compared.
 
     Raises:
         InvalidDataError: The samples do not fit, or no random input runs.
@@ -62,43 +65,54 @@ def repair(model: ir.Model, original: ir.Model | Path, context: Context, feeds: 
         places = frozenset(found.node for found in rule.check(seen) if found.fixable)
         if rule.fix is None or not places:
             continue
-        if proof is None and not result.uncompared:
+        if proof is None:
             proof = _proof(original, feeds, result)
         trial = result.model.clone()
         try:
             count = rule.fix(trial, seen, places)
+            _drop_orphans(trial, result.model)
             TopologicalSortPass()(trial)
             error = _compared(trial, proof, rule)
-            _check_loads(seen.of(trial), result)
+            if proof is not None:
+                _check_loads(seen.of(trial))
         except EdgebigError as e:
             result.left_out[rule.name] = str(e)
             continue
         if count:
             result.model = trial
             result.repairs.append(Repair(rule=rule.name, what=rule.repair, count=count, error=error))
+            original = trial if proof is None else original  # one that did not run may do so now
             if proof is not None and rule.tolerance is not None:
                 proof = Proof(trial, proof.feeds, as_written=True)
     return result
 
 
-def _check_loads(trial: Context, result: Repaired) -> None:
+def _drop_orphans(trial: ir.Model, before: ir.Model) -> None:
+    """Remove the initializers that lost their last reader."""
+    for graph, earlier in zip(trial.graphs(), before.graphs(), strict=True):
+        for name, value in list(graph.initializers.items()):
+            was_read = name not in earlier.initializers or earlier.initializers[name].uses()
+            if was_read and not value.uses() and not value.is_graph_input() and not value.is_graph_output():
+                del graph.initializers[name]
+
+
+def _check_loads(trial: Context) -> None:
     """Refuse a rewriting after which the target's runtime, where it is installed, does not load the model.
 
     Raises:
-        InvalidModelError: It does not; a model that never ran may need further repairs first.
+        InvalidModelError: It does not.
     """
-    if not result.uncompared:
-        for found in loads.check(trial):
-            raise InvalidModelError(found.text)
+    for found in loads.check(trial):
+        raise InvalidModelError(found.text)
 
 
-def _proof(original: ir.Model | Path, feeds: Callable[[], Feeds], result: Repaired) -> Proof | None:
+def _proof(original: ir.Model | Path, feeds: Callable[[ir.Model | Path], Feeds], result: Repaired) -> Proof | None:
     try:
         Session(original, optimize=False)
     except InvalidModelError as e:
-        result.uncompared = str(e)
+        result.uncompared = result.uncompared or str(e)
         return None
-    result.feeds = feeds()
+    result.feeds = feeds(original)
     return Proof(original, result.feeds, as_written=True)
 
 

@@ -73,11 +73,31 @@ def work_of(node: ir.Node, facts: Facts) -> tuple[int, int]:
     """Multiply-adds on one sample, and numbers in the weights."""
     weighted = as_weighted(node)
     if weighted is None:
-        constants = (constant_array(value) for value in node.inputs)
-        weights = sum(array.size for array in constants if array is not None and array.dtype.kind == "f")
+        given = [value for value in node.inputs if value is not None]
+        # What is computed from constants alone counts once, where something else reads it.
+        weights = 0 if all(_fixed(value) for value in given) else sum(_numbers(value, facts) for value in given)
         inner = (facts.shape(node.inputs[0]) or (0,))[-1] if node.op_type == "MatMul" else 0
         return facts.elements(node.outputs[0]) * inner if inner else 0, weights
     return _multiply_adds(weighted, facts), weighted.array().size
+
+
+def _numbers(value: ir.Value, facts: Facts) -> int:
+    """Floats of a value that is the same on every run; 0 for one that is not."""
+    array = constant_array(value)
+    if array is not None:
+        return array.size if array.dtype.kind == "f" else 0
+    return facts.elements(value) if _fixed(value) and value.dtype is ir.DataType.FLOAT else 0
+
+
+def _fixed(value: ir.Value) -> bool:
+    """Whether a value is constant, or computed from constants alone."""
+    if value.is_graph_input():
+        return False
+    producer = value.producer()
+    if producer is None or constant_array(value) is not None:
+        return constant_array(value) is not None
+    inputs = [given for given in producer.inputs if given is not None]
+    return bool(inputs) and all(_fixed(given) for given in inputs)
 
 
 def _multiply_adds(weighted: WeightedNode, facts: Facts) -> int:

@@ -1,11 +1,11 @@
 """A quantized model as a scheme hands it over, before its loss is measured and its record written."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import onnx_ir as ir
 
 from edgebig.quantize.change import Change
-from edgebig.records.quantize import NodeCoverage, QuantizedTensor
+from edgebig.records.quantize import NodeCoverage, QuantizedTensor, SchemeTrial
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Draft:
         weight_bits: Bits of the weights, in words.
         feeds: Feeds that were observed.
         passes: Times the samples were gone through for that.
+        trials: Schemes that were tried, where the choice was left open.
         notes: What the user should know.
     """
 
@@ -32,7 +33,8 @@ class Draft:
     calibration: str = ""
     feeds: int = 0
     passes: int = 0
-    notes: tuple[str, ...] = field(default=())
+    trials: tuple[SchemeTrial, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def with_changes(nodes: tuple[NodeCoverage, ...], changes: tuple[Change, ...]) -> tuple[NodeCoverage, ...]:

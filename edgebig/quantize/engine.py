@@ -5,6 +5,7 @@ float, other ranges or other weights costs a rewriting of the graph and no run.
 """
 
 from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,9 +15,11 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from edgebig.data.samples import Samples
 from edgebig.graph.edit import constant_array
-from edgebig.quantize.calibrate import calibration_methods
+from edgebig.quantize.calibrate import calibration_method
+from edgebig.quantize.calibrate.gather import processors
 from edgebig.quantize.calibrate.observe import observe
 from edgebig.quantize.calibrate.statistics import TensorStatistics
+from edgebig.quantize.calibrate.statistics_key import statistics_file
 from edgebig.quantize.formats.qdq import QdqWriter, WeightRule
 from edgebig.quantize.plan import Plan, make_plan
 from edgebig.quantize.prepare import Prepared
@@ -39,6 +42,7 @@ class StaticChoice:
         only: Where given, all others that could run in integers stay in float too.
         means: Node name -> means of its input's channels, where its bias shall make up for the rounding of its weight.
         weights: Node name -> its weight in integers, where an algorithm has found better ones than rounding.
+        wide: Names of nodes that read and give activations in 16 bits, on targets that have them.
     """
 
     ranges: Mapping[str, Range]
@@ -47,6 +51,7 @@ class StaticChoice:
     only: frozenset[str] | None = None
     means: Mapping[str, NDArray] = field(default_factory=dict)
     weights: Mapping[str, QuantizedWeight] = field(default_factory=dict)
+    wide: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -93,42 +98,74 @@ class StaticEngine:
         item = np.dtype(np.float32).itemsize
         return {name: int(np.prod(shapes.get(name, (1,)), dtype=np.int64)) * item for name in self.statistics}
 
-    def calibrate(self, samples: Samples, sizes: Mapping[str, int], *, budget: int, threads: int = 0) -> int:
+    def calibrate(
+        self, samples: Samples, sizes: Mapping[str, int], *, budget: int, threads: int = 0, use_cache: bool = True
+    ) -> int:
         """Go through samples and fill the statistics.
+
+        Units of nodes with a tensor that is empty on all samples stay in float from then on: nothing is known of it.
 
         Args:
             samples: The feeds.
             sizes: Tensor name -> its bytes on one of these feeds.
-            budget: Bytes that the tensors observed at once may take together.
+            budget: Bytes of memory for all of it.
             threads: Threads within an operator; 0 leaves the choice to onnxruntime.
+            use_cache: Whether statistics of the same model on the same samples are taken from the cache folder, and
+                kept there.
 
         Returns:
-            How often the samples were gone through.
+            How often the samples were gone through: 1, or 0 where all was in the cache.
 
         Raises:
             InvalidDataError, InvalidModelError: See `edgebig.quantize.calibrate.observe.observe`.
         """
-        return observe(self.prepared.model, samples, self.statistics, sizes, budget=budget, threads=threads)
+        model = self.prepared.model
+        kept = statistics_file(model, next(iter(samples), {}), self.statistics) if use_cache else None
+        observed = observe(
+            model, samples, self.statistics, self._all_sizes(sizes), budget=budget, threads=threads, kept=kept
+        )
+        unseen = set(observed.unseen)
+        if blind := {
+            node.name or ""
+            for unit in self.plan.candidates.units
+            if any(value.name in unseen for value in (*unit.inputs, *unit.outputs))
+            for node in unit.nodes
+        }:
+            self._excluded |= blind
+            self.plan = make_plan(self.prepared, self._excluded)
+        return 1 if observed.run else 0
+
+    def _all_sizes(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        """The bytes of all values on a feed, in proportion to those that are known."""
+        own = self.bytes_per_sample
+        larger = sum(sizes.values()) / max(sum(own[name] for name in sizes), 1)
+        item = np.dtype(np.float32).itemsize
+        shapes = self.prepared.facts.shapes
+        known = {name: int(np.prod(shape, dtype=np.int64) * item * larger) for name, shape in shapes.items()}
+        return known | dict(sizes)
 
     def ranges(self, method: str) -> dict[str, Range]:
         """The range of every tensor by a calibration method.
 
         Args:
-            method: A name out of `edgebig.quantize.calibrate.calibration_methods`.
+            method: A name that `edgebig.quantize.calibrate.calibration_method` knows.
         """
-        choose = calibration_methods.get(method).choose
+        choose = calibration_method(method).choose
         levels = np.iinfo(self.prepared.facts.target.activation_dtype)
         steps = int(levels.max) - int(levels.min)
-        return {
-            name: choose(found, *self._limits[name], steps) for name, found in self.statistics.items() if found.seen
-        }
+        seen = {name: found for name, found in self.statistics.items() if found.seen}
+        with ThreadPoolExecutor(processors()) as pool:
+            found = pool.map(lambda name: choose(seen[name], *self._limits[name], steps), seen)
+            return dict(zip(seen, found, strict=True))
 
     def means(self) -> dict[str, NDArray]:
         """Node name -> means of its input's channels, of nodes with a weight and a bias."""
         return {
             unit.node.name or "": self.statistics[unit.inputs[0].name or ""].means
             for unit in self.plan.candidates.units
-            if unit.weighted is not None and unit.bias is not None and self.statistics[unit.inputs[0].name or ""].seen
+            if unit.weighted is not None
+            and unit.bias is not None
+            and self.statistics[unit.inputs[0].name or ""].channels is not None
         }
 
     def write(self, choice: StaticChoice) -> StaticResult:
@@ -148,9 +185,10 @@ class StaticEngine:
             rule=choice.rule,
             means={units[name]: means for name, means in choice.means.items() if _has_bias(units.get(name))},
             weights={units[name]: weight for name, weight in choice.weights.items() if name in units},
+            wide=frozenset(unit for name, unit in units.items() if name in choice.wide),
         )
         for unit in plan.placement.units:
-            unit.write(unit, writer)
+            writer.write(unit)
         RemoveUnusedNodesPass()(plan.model)
         graph.sort()
         return StaticResult(plan.model, plan, writer)

@@ -60,6 +60,7 @@ def quantize_model(
         loss=None if comparison is None else comparison.loss,
         bytes_before=model_bytes(job.original),
         bytes_after=model_bytes(draft.model),
+        trials=draft.trials,
         notes=(*job.prepared.notes, *draft.notes),
     )
     return draft.model, record.with_notes(_notes(record, same=job.same_samples))

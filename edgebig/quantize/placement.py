@@ -44,6 +44,8 @@ def place(units: Collection[Unit], facts: Facts) -> Placement:
     chosen = problem.solve()
     owner = {node: unit for unit in chosen for node in unit.nodes}
     floats = frozenset(unit for unit in chosen if unit.float_output and not _all_integer(unit.outputs, owner))
+    if not facts.target.quantize_results:
+        floats = frozenset(chosen)
     return Placement(
         tuple(unit for unit in units if unit in chosen), floats, tuple(unit for unit in units if unit not in chosen)
     )
@@ -71,7 +73,7 @@ class _Problem:
 
     def _add_unit(self, unit: Unit) -> None:
         number = self.numbers[unit]
-        if unit.weighted is not None:
+        if unit.weighted is not None or unit.forced:
             # Integers for size; whoever wants it in float excludes it.
             self.network.add_edge(Network.SOURCE, number, INFINITE)
             return

@@ -10,6 +10,7 @@ from edgebig.graph.opset import MINIMUM_OPSET, opset_version, raise_opset
 from edgebig.graph.shapes import infer_shapes
 from edgebig.quantize.checks import check_not_quantized
 from edgebig.quantize.exclude import node_name
+from edgebig.quantize.normalize import normalize
 from edgebig.quantize.shapes import shapes_on, stated_shapes
 from edgebig.quantize.unit import Facts
 from edgebig.targets import Target
@@ -45,6 +46,7 @@ def prepare(original: ir.Model, feed: Feed | None, target: Target) -> Prepared:
     check_not_quantized(original)
     model = working_copy(original)
     notes = _raise_to_minimum(model)
+    normalize(model)
     infer_shapes(model)
     _name_nodes(model.graph)
     shapes = shapes_on(model, feed) if feed is not None else stated_shapes(model)

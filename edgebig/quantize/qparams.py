@@ -37,14 +37,17 @@ class QParams:
         return (np.iinfo(self.dtype).max - self.zero_point) * self.scale
 
 
-def qparams_for_range(low: float, high: float, dtype: str = "uint8") -> QParams:
+def qparams_for_range(low: float, high: float, dtype: str = "uint8", *, symmetric: bool = False) -> QParams:
     """Parameters whose integers span a range; it is widened to hold 0, which is represented exactly.
 
     Args:
         low: Smallest value to be represented.
         high: Largest value to be represented; a range without width gives the scale of a range of one.
         dtype: Name of the integer dtype.
+        symmetric: Whether the zero point is 0, at the cost of a range that is as wide on either side (signed integers).
     """
+    if symmetric:
+        return _symmetric(max(abs(float(low)), abs(float(high))), dtype)
     low, high = min(float(low), 0.0), max(float(high), 0.0)
     limits = np.iinfo(dtype)
     if high - low < SMALLEST_SCALE * (limits.max - limits.min):
@@ -52,6 +55,13 @@ def qparams_for_range(low: float, high: float, dtype: str = "uint8") -> QParams:
     scale = float(np.float32((high - low) / (limits.max - limits.min)))
     zero_point = int(np.clip(np.rint(limits.min - low / scale), limits.min, limits.max))
     return QParams(scale, zero_point, dtype)
+
+
+def _symmetric(highest: float, dtype: str) -> QParams:
+    steps = np.iinfo(dtype).max
+    if highest < SMALLEST_SCALE * steps:
+        highest = 1.0
+    return QParams(float(np.float32(highest / steps)), 0, dtype)
 
 
 def quantize(values: NDArray, params: QParams) -> NDArray:

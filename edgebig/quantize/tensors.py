@@ -12,7 +12,7 @@ Limits = tuple[float, float]
 
 def channel_axis(unit: Unit) -> int:
     """The axis of a weighted unit's input that counts input channels."""
-    return 1 if unit.node.op_type == "Conv" else -1
+    return 1 if unit.node.op_type in ("Conv", "ConvTranspose") else -1
 
 
 def useful_limits(units: Collection[Unit]) -> dict[str, Limits]:

@@ -60,6 +60,7 @@ class Unit:
         bias: The bias that is added in int32, or None.
         bias_node: The Add of that bias where it is a node of its own.
         tail: Activations behind it, first to last, that quantizing its output expresses.
+        forced: Whether it runs in integers whatever conversions cost, as those with a weight do.
         useful: Values of its (single) activation beyond these limits need not be told apart.
         write: Writes it in integers (see `edgebig.quantize.ops`).
     """
@@ -73,6 +74,7 @@ class Unit:
     bias: ir.Value | None = None
     bias_node: ir.Node | None = None
     tail: list[ir.Node] = field(default_factory=list)
+    forced: bool = False
     useful: tuple[float, float] = (float("-inf"), float("inf"))
 
     @property

@@ -8,6 +8,7 @@ import onnx_ir as ir
 from edgebig.graph.edit import constant_array
 from edgebig.quantize.clipping import clip_limits, gate_constants
 from edgebig.quantize.ops import handlers
+from edgebig.quantize.ops.generic import generic
 from edgebig.quantize.unit import Facts, ScaleRule, Unit
 
 STANDARD = ("", "ai.onnx")
@@ -47,7 +48,7 @@ def find_units(graph: ir.Graph, facts: Facts, excluded: Collection[ir.Node]) -> 
         if found.bias_node is not None and found.bias_node in excluded:
             found.bias_node = found.bias = None
         if found.scale is ScaleRule.OWN:
-            _absorb(found, excluded)
+            _absorb(found, facts, excluded)
         units.append(found)
         taken.update(found.nodes)
     return Candidates(tuple(units), reasons)
@@ -60,9 +61,7 @@ def _see(node: ir.Node, facts: Facts, excluded: Collection[ir.Node]) -> Unit | s
         return f"operators of domain {node.domain} stay in float"
     if node.op_type in facts.target.float_ops:
         return facts.target.float_ops[node.op_type]
-    if node.op_type not in facts.target.int8_ops or node.op_type not in handlers:
-        return f"no integer form of {node.op_type} is known for {facts.target.name}"
-    unit = handlers.get(node.op_type)(node, facts)
+    unit = _handled(node, facts)
     if isinstance(unit, str):
         return unit
     for value in (*unit.inputs, *node.outputs):
@@ -77,11 +76,24 @@ def _see(node: ir.Node, facts: Facts, excluded: Collection[ir.Node]) -> Unit | s
     return unit
 
 
-def _absorb(unit: Unit, excluded: Collection[ir.Node]) -> None:
+def _handled(node: ir.Node, facts: Facts) -> Unit | str:
+    if node.op_type in facts.target.int8_ops:
+        if node.op_type in handlers:
+            return handlers.get(node.op_type)(node, facts)
+        if facts.target.integer_only:
+            return generic(node, facts)
+    return f"no integer form of {node.op_type} is known for {facts.target.name}"
+
+
+def _absorb(unit: Unit, facts: Facts, excluded: Collection[ir.Node]) -> None:
     """Take in the activations that quantizing the unit's output expresses: one clip, or one HardSigmoid.
 
-    A HardSigmoid is taken only where the result is always in integers: a unit that may give float keeps its own.
+    A HardSigmoid is taken only where the result is always in integers: a unit that may give float keeps its own. A zero
+    point of 0 clips nothing, and float results are clipped in float.
     """
+    target = facts.target
+    if target.symmetric_activations or not target.quantize_results:
+        return
     value = unit.outputs[0]
     uses = list(value.uses())
     if len(unit.outputs) != 1 or len(uses) != 1 or value.is_graph_output():
@@ -90,6 +102,9 @@ def _absorb(unit: Unit, excluded: Collection[ir.Node]) -> None:
     if node in excluded or node.domain not in STANDARD or uses[0].idx != 0 or node.graph is not unit.node.graph:
         return
     if clip_limits(node) is not None or (
-        node.op_type == "HardSigmoid" and gate_constants(node) is not None and not unit.float_output
+        node.op_type == "HardSigmoid"
+        and "HardSigmoid" in target.replaced_ops
+        and gate_constants(node) is not None
+        and not unit.float_output
     ):
         unit.tail.append(node)

@@ -13,7 +13,8 @@ from edgebig.graph.weights import WeightedNode
 
 # Multiples of the scale at which the largest weight just fits; above 1 only the rule of pairs can gain.
 NARROWER = np.concatenate([np.linspace(0.3, 0.7, 9), np.linspace(0.725, 1.0, 12)])
-WIDER = np.linspace(1.025, 2.0, 40)
+# The last one is that of seven bits, which every pair obeys.
+WIDER = np.append(np.linspace(1.025, 1.975, 39), 127 / 64)
 
 
 def search_weight(

@@ -134,6 +134,29 @@ class QuantizedTensor:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class SchemeTrial:
+    """A scheme that was written and measured against the float model.
+
+    Attributes:
+        scheme: In words.
+        speedup: How many times as fast as the float model it runs here; None where the target does not run here.
+        slower: Whether it is shown to be slower than the float model.
+        loss: The worst output's loss on the held-out feeds; None where an output holds NaN or infinity.
+        sqnr_db: The worst output's signal to quantization noise ratio there; None where no output has any.
+        chosen: Whether it is the result.
+        reason: Why, or why not.
+    """
+
+    scheme: str
+    speedup: float | None
+    slower: bool
+    loss: float | None
+    sqnr_db: float | None
+    chosen: bool = False
+    reason: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class QuantizeRecord(Record):
     """What quantization did.
 
@@ -152,6 +175,7 @@ class QuantizeRecord(Record):
         loss: The worst of them; None where an output holds NaN or infinity, or nothing was held out.
         bytes_before: Size of the float model.
         bytes_after: Size of the result.
+        trials: Schemes that were tried, where the choice was left open.
         notes: What else the user should know.
     """
 
@@ -171,6 +195,7 @@ class QuantizeRecord(Record):
     loss: float | None
     bytes_before: int
     bytes_after: int
+    trials: tuple[SchemeTrial, ...] = ()
     notes: tuple[str, ...] = ()
 
     def with_notes(self, notes: Sequence[str]) -> "QuantizeRecord":

@@ -28,7 +28,7 @@ def assembly_of(function: Callable[..., Any], signature: Any) -> tuple[str, str]
     from numba import cfunc
 
     with _front_end() as generator:
-        made = cfunc(signature)(function)
+        made: Any = cfunc(signature)(function)
         module = made._library._final_module
         for options in ({"loop_vectorize": False, "slp_vectorize": False, "opt": 0, "cost": "cheap"}, {}):
             passes, builder = generator._module_pass_manager(**options)
@@ -56,14 +56,14 @@ def _front_end() -> Iterator[Any]:
 def _generator() -> Any:
     from numba.core.codegen import JITCodeLibrary, JITCPUCodegen
 
-    class Library(JITCodeLibrary):  # type: ignore[misc]
+    class Library(JITCodeLibrary):
         def _optimize_functions(self, module: Any) -> None:
             module.data_layout = self._codegen._data_layout
 
         def _optimize_final_module(self) -> None:
             pass
 
-    class Generator(JITCPUCodegen):  # type: ignore[misc]
+    class Generator(JITCPUCodegen):
         _library_class = Library
 
         def _add_module(self, module: Any) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from textwrap import fill
 
 from edgebig.kernels.dense import Conv
+from edgebig.kernels.numbers import Numbered
 from edgebig.kernels.sparse import SparseConv
 from edgebig.kernels.step import Step
 from edgebig.runtime.plan import Plan
@@ -56,6 +57,8 @@ def without_constants(step: Step) -> Step:
 
     The zero point of an image is in the bias; the code of a dense kernel needs it for the padding alone.
     """
+    if isinstance(step, Numbered):
+        return step.without_numbers()
     if isinstance(step, Conv | SparseConv) and not any(step.pads):
         return replace(step, x_zero_point=0)
     return step

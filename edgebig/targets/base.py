@@ -76,6 +76,7 @@ class Target:
         int8_ops: Operators that run in integers when Q and DQ surround them on all sides.
         int8_costs: What running them so gains and costs.
         float_ops: Operators that stay in float whatever surrounds them, and why.
+        replaced_ops: Those of `int8_ops` that it has no integer kernel for, and that are written with others instead.
         fewest_input_channels: Convolutions with fewer input channels per group (depthwise ones apart) leave the fast
             integer kernel, and are slower than float if they also have no more products per output than the next.
         float_products: See above.
@@ -103,12 +104,15 @@ class Target:
         forms: Forms of quantization that run there.
         minimum_opset: Files below it are raised first.
         releases: What versions of the runtime read, oldest first; empty where nobody says.
+        releases_current: Whether the newest of them is the newest there is; where not, files are held against a version
+            only when it is named.
         runtime: The runtime whose versions these are.
         static_shapes: Whether all shapes must be fixed.
         falls_back: Whether an operator that the target lacks runs on the CPU (True), or the file is refused (False).
         supported_ops: All operators of the standard domain that it has; None where the list is not closed.
         refused_ops: Operators of the standard domain that it lacks, where `supported_ops` is None.
         integer_only: Whether float operators leave the accelerator.
+        strongly_typed: Whether precision is what the graph says, and no flag of the builder changes it.
         saturating_pairs: Whether 8-bit kernels add pairs of products in saturating 16 bits (vpmaddubsw).
         sources: Attribute of this class -> where the rule is stated.
     """
@@ -123,6 +127,7 @@ class Target:
     int8_ops: frozenset[str]
     int8_costs: Int8Costs
     float_ops: Mapping[str, str] = field(default_factory=dict)
+    replaced_ops: frozenset[str] = frozenset()
     fewest_input_channels: int = 1
     float_products: int = 0
     guarded_ops: frozenset[str] = frozenset()
@@ -142,12 +147,14 @@ class Target:
     forms: frozenset[Form] = ALL_FORMS
     minimum_opset: int = 13
     releases: tuple[Release, ...] = ()
+    releases_current: bool = True
     runtime: str = "onnxruntime"
     static_shapes: bool = False
     falls_back: bool = True
     supported_ops: frozenset[str] | None = None
     refused_ops: frozenset[str] = frozenset()
     integer_only: bool = False
+    strongly_typed: bool = False
     saturating_pairs: bool = False
     sources: Mapping[str, str] = field(default_factory=dict)
 

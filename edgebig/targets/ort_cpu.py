@@ -30,6 +30,8 @@ FUSED_OPS = MOVING_OPS | {
     *("Conv", "Gemm", "MatMul", "Add", "Mul", "Concat", "Where", "AveragePool", "GlobalAveragePool", "Sigmoid"),
     *("LeakyRelu", "Softmax", "ReduceMax", "ReduceMin", "ArgMax", "GatherElements"),
 }
+# Written with Add, Mul, GlobalAveragePool, and the saturation of QuantizeLinear.
+REPLACED_OPS = frozenset({"ReduceMean", "HardSigmoid", "HardSwish", "Relu", "Clip"})
 
 FLOAT_OPS = {
     "BatchNormalization": "onnxruntime has no integer kernel for it; edgebig optimize folds it into a convolution",
@@ -126,6 +128,7 @@ def _target(name: str, description: str, *, saturates: bool, activation_dtypes: 
         saturating_pairs=saturates,
         per_channel_weights=True,
         int8_ops=INT8_OPS,
+        replaced_ops=REPLACED_OPS,
         fused_ops=FUSED_OPS,
         float_result_ops=frozenset({"MatMul", "Gemm", "ArgMax"}),
         int8_costs=COSTS,

@@ -66,8 +66,10 @@ def tensorrt_10() -> Target:
     """The rules of TensorRT 10, the newest on Jetson."""
     return _target(
         "tensorrt-10",
-        (Release("10.0", 20),),
-        {"releases": "TensorRT 10.0 release notes: opset 20; later ones read more"},
+        releases=(Release("10.0", 20),),
+        releases_current=False,
+        strongly_typed=False,
+        sources={"releases": "TensorRT 10.0 release notes: opset 20; later ones read more"},
     )
 
 
@@ -75,12 +77,24 @@ def tensorrt_11() -> Target:
     """The rules of TensorRT 11, strongly typed."""
     return _target(
         "tensorrt-11",
-        (Release("11.0", 25),),
-        {"releases": "docs.nvidia.com/deeplearning/tensorrt, ONNX Opset Guide: opset 9 to 25"},
+        releases=(Release("11.5", 25),),
+        releases_current=True,
+        strongly_typed=True,
+        sources={
+            "releases": "github.com/NVIDIA/TensorRT/releases/tag/v11.5; its ONNX Opset Guide: opset 9 to 25",
+            "strongly_typed": "docs.nvidia.com/deeplearning/tensorrt, Migrating from TensorRT 10.x to 11.x",
+        },
     )
 
 
-def _target(name: str, releases: tuple[Release, ...], sources: dict[str, str]) -> Target:
+def _target(
+    name: str,
+    *,
+    releases: tuple[Release, ...],
+    releases_current: bool,
+    strongly_typed: bool,
+    sources: dict[str, str],
+) -> Target:
     return Target(
         name=name,
         description=f"TensorRT {name.rpartition('-')[2]}, alone or as onnxruntime's provider",
@@ -102,6 +116,8 @@ def _target(name: str, releases: tuple[Release, ...], sources: dict[str, str]) -
         elementwise=Elementwise.RESIDUAL,
         forms=frozenset({Form.QDQ, Form.BLOCKED_DQ}),
         releases=releases,
+        releases_current=releases_current,
+        strongly_typed=strongly_typed,
         runtime="TensorRT",
         falls_back=False,
         refused_ops=REFUSED_OPS,

@@ -47,7 +47,7 @@ def test_the_defaults_are_the_options() -> None:
 def test_a_table_for_people(folder: Path) -> None:
     code, output = run(*GOOD)
     assert code == 0, output
-    for words in ("Conv", "integers", "float result", "100.0% of the multiply-adds", "held-out loss", "SQNR", "q.onnx"):
+    for words in ("Conv", "int8", "float result", "100.0% of the multiply-adds", "held-out loss", "SQNR", "q.onnx"):
         assert words in output
     assert max(len(line) for line in output.splitlines()) <= 80
     assert (folder / "q.onnx").stat().st_size < (folder / "conv_net.onnx").stat().st_size

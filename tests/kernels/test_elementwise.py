@@ -70,7 +70,8 @@ def test_result_in_place_of_the_first_operand():
     a, b = rng.integers(0, 256, (2, 1, 105), np.uint8)
     step = Add(1, 105, 0.7, 3, 0.6, 9, Requantize(20))
     *_, expected = run_step(step, a, b, np.zeros_like(a))
-    step.build()(a.ctypes.data, b.ctypes.data, a.ctypes.data, 0)
+    numbers = step.numbers()
+    step.build()(a.ctypes.data, b.ctypes.data, numbers.ctypes.data, a.ctypes.data, 0)
     np.testing.assert_array_equal(a, expected)
 
 

@@ -8,8 +8,7 @@ from hypothesis.extra import numpy as hnp
 
 from edgebig.errors import InvalidDataError, UnknownNameError
 from edgebig.quantize.calibrate import TensorStatistics, calibration_methods
-from edgebig.quantize.calibrate.histogram import BINS, Histogram
-from edgebig.quantize.calibrate.observe import tensor_groups
+from edgebig.quantize.calibrate.histogram import Histogram
 from edgebig.quantize.calibrate.stream import take_in
 from tests.naive.quantize_ranges import histogram, squared_error
 
@@ -108,10 +107,3 @@ def test_nan_in_a_tensor_is_named() -> None:
 def test_unknown_methods_list_the_known() -> None:
     with pytest.raises(UnknownNameError, match="minmax"):
         calibration_methods.get("entropie")
-
-
-def test_groups_fit_the_budget_in_order() -> None:
-    sizes = {"a": 40, "b": 60, "c": 10, "d": 500, "e": 90}
-    assert tensor_groups(sizes, 100) == [["a", "b"], ["c"], ["d"], ["e"]]
-    assert tensor_groups({}, 100) == []
-    assert BINS % 4 == 0

@@ -151,12 +151,12 @@ def test_one_feed_is_both_seen_and_judged_and_said() -> None:
     assert any("one feed only" in note for note in record.notes)
 
 
-def test_a_small_budget_means_more_passes_and_the_same_result() -> None:
+def test_a_small_budget_takes_one_pass_too_and_the_same_result() -> None:
     model, data = conv_net(), conv_net_samples()
     feeds = [{"image": data["image"][i : i + 8]} for i in range(0, 64, 8)]
     wide, _ = quantize_model(model, data=feeds, options=OPTIONS)
     narrow, record = quantize_model(model, data=feeds, options=QuantizeOptions(threads=1, ram_budget="80KB"))
-    assert record.passes > 2
+    assert record.passes == 1
     assert np.array_equal(run(wide, data), run(narrow, data))
 
 

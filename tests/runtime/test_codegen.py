@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from edgebig.kernels.convert import Flip
+from edgebig.kernels.convert import Flip, Quantize
 from edgebig.kernels.dense import Conv
 from edgebig.kernels.epilogue import Requantize
 from edgebig.runtime.codegen import generate, without_constants
@@ -36,6 +36,14 @@ def test_specs_in_the_text_are_the_steps() -> None:
     exec("\n".join(line for line in lines if line.startswith("from ") and "bridge" not in line), scope)
     spec = eval(expression.split(" = ")[1].removesuffix(".build()"), scope)
     assert spec == replace(CONV, output="f32", x_zero_point=0)
+
+
+def test_steps_that_differ_in_numbers_share_a_function() -> None:
+    one, two = Quantize(100, 0.5, 3), Quantize(100, 0.25, 9, low=9)
+    made = generate(plan(one, two, Quantize(101, 0.5, 3)), "test")
+    assert made.functions == ("quantize_1", "quantize_1", "quantize_2")
+    assert made.texts["quantize_1"] != made.texts["quantize_2"]
+    assert generate(plan(Flip(3), two), "other").texts["quantize_2"] == made.texts["quantize_1"]
 
 
 def test_zero_points_that_the_code_does_not_need_do_not_make_it_another() -> None:

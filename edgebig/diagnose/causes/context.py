@@ -17,6 +17,9 @@ from edgebig.diagnose.suspects import Suspects
 from edgebig.graph.edit import constant_array
 from edgebig.graph.weights import WEIGHTED_OPS, WeightedNode, as_weighted
 
+# What is fused into a weighted node without changing its weight (a BatchNormalization scales it).
+_KEEP_WEIGHTS = ("Add", "Relu", "Clip", "Identity")
+
 
 @dataclass(frozen=True)
 class LayerWeight:
@@ -95,7 +98,7 @@ class Context:
     def weighted_node(self, layer: ir.Node) -> WeightedNode | None:
         """The layer, or the node fused into it, with a constant weight in the float model."""
         found = as_weighted(layer)
-        if found is not None:
+        if found is not None or layer.op_type not in _KEEP_WEIGHTS:
             return found
         known = self.inspected.matching.pairs
         for value in layer.inputs:

@@ -13,6 +13,7 @@ from edgebig.lint.rules import (
     mixed_concat,
     not_fused,
     operator_form,
+    precision,
     saturation,
     shapes,
     shared_pair,
@@ -51,6 +52,7 @@ RULES: tuple[Rule, ...] = (
     float_edge.RULE,
     shared_pair.RULE,
     shapes.RULE,
+    precision.RULE,
     casts.RULE,
     # What is left over.
     stored.UNUSED_RULE,

@@ -39,10 +39,8 @@ def _activation(node: ir.Node, context: Context) -> Iterator[Finding]:
     fixable = dtype in EIGHT and best in EIGHT.values() and _convertible(node) and _allowed(node, context)
     if name not in target.activation_dtypes:
         severity, text = _not_taken(name, context)
-    elif dtype in EIGHT and target.name.startswith("qnn"):
-        return  # both are node units there
-    elif dtype in SIXTEEN:
-        return
+    elif not target.name.startswith("ort-cpu"):
+        return  # others take all their dtypes alike
     else:
         severity = Severity.NOTE
         text = f"activations are {name}, which {target.name} takes; {best} is what its kernels are made for"

@@ -61,12 +61,14 @@ def missing_side(node: ir.Node, context: Context) -> tuple[str, str] | None:
 
 
 def _weighted(node: ir.Node, inputs: list[ir.Value], covered: list[bool], needs_result: bool) -> tuple[str, str] | None:
-    constant = [_is_weight(value) for value in inputs]
     if any(_blocked(value) for value in inputs):
         return None  # weights in blocks: the activation stays in float
-    for value, has_pair, is_weight in zip(inputs, covered, constant, strict=True):
-        if has_pair:
-            continue
+    if not all(covered):
+        place = covered.index(False)
+        value = inputs[place]
+        if node.op_type == "MatMul" and not any(_is_weight(factor) for factor in inputs):
+            return "one factor is quantized and the other is float", describe_value(value)
+        is_weight = _is_weight(value) if node.op_type == "MatMul" else place == 1
         if is_weight:
             return "the activation is quantized and the weight is float", describe_value(value)
         return "the weight is quantized and the activation is float", describe_value(value)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import onnx_ir as ir
 
-from edgebig.lint.context import Context, finding
+from edgebig.lint.context import Context, finding, label
 from edgebig.lint.quantized import is_dequantize, is_quantize, stored_integers
 from edgebig.lint.rule import Rule
 from edgebig.records.lint import Finding, Severity
@@ -34,29 +34,28 @@ def check(context: Context) -> Iterator[Finding]:
     """Find operators of a form that the target lacks."""
     target = context.target
     for node in context.nodes:
-        form = FORMS.get(node.op_type)
-        if form is None and node.op_type.startswith("QLinear"):
-            form = Form.QOPERATOR
-        if form is None and is_quantize(node):
-            form = Form.QDQ
-        if form is None and is_dequantize(node) and not _blocked(context, node):
-            form = Form.QDQ
+        form = Form.QOPERATOR if node.op_type.startswith("QLinear") else FORMS.get(node.op_type)
         if form is None or form in target.forms:
             continue
-        severity, outcome = _outcome(form, context)
+        severity, outcome = _outcome(context)
+        text = f"{form.value} form ({node.op_type}), {outcome}"
+        yield finding(NAME, severity, node, text, advice=ADVICE[form])
+    pairs = [
+        node for node in context.nodes if is_quantize(node) or (is_dequantize(node) and not _blocked(context, node))
+    ]
+    if pairs and Form.QDQ not in target.forms:
         yield finding(
             NAME,
-            severity,
-            node,
-            f"{form.value} form ({node.op_type}), {outcome}",
-            advice=f"{ADVICE[form]}",
+            Severity.SLOWER,
+            None,
+            f"QDQ form, of which {target.name} fuses nothing: it computes in float and converts in between",
+            detail=f"{len(pairs)} QuantizeLinear and DequantizeLinear, e.g. {label(pairs[0])!r}",
+            advice=ADVICE[Form.QDQ],
         )
 
 
-def _outcome(form: Form, context: Context) -> tuple[Severity, str]:
+def _outcome(context: Context) -> tuple[Severity, str]:
     target = context.target
-    if form is Form.QDQ:
-        return Severity.SLOWER, f"of which {target.name} fuses nothing: it computes in float and converts in between"
     if target.falls_back:
         return Severity.SLOWER, f"which {target.name} does not have: it runs on the CPU, with copies to it and back"
     return Severity.REFUSED, f"which {target.name} does not have"

@@ -50,12 +50,10 @@ def _finding(product: Product, worst: np.ndarray, measured: Saturation | None) -
         severity, text = Severity.NOTE, TEXT + ", which on the samples did not happen"
     elif measured is not None:
         text += ", and on the samples they do"
-        share, most = (
-            f"{measured.share:.2%} of outputs change",
-            f"the worst by {measured.worst_share:.1%} of the largest",
-        )
-        detail = f"{share}, {most}; {channels}"
-    fixable = _is_private(product)
+        share = f"{measured.share:.2%}" if measured.share >= 1e-4 else "under 0.01%"
+        most = f"the worst by {measured.worst_share:.1%} of the largest"
+        detail = f"{share} of outputs change, {most}; {channels}"
+    fixable = _is_private(product) and (measured is None or measured.changed > 0)
     if fixable:
         advice += "; or the weight as uint8, for which the sums are made in 32 bits, at a lower speed"
     return finding(NAME, severity, product.node, text, detail=detail, advice=advice, fixable=fixable)

@@ -72,7 +72,8 @@ def _readers(node: ir.Node) -> list[tuple[ir.Node, int]]:
     found: dict[tuple[ir.Node, int], None] = {}
     pairs = [use.node for use in node.outputs[0].uses() if is_dequantize(use.node)]
     for dequantize in pairs:
-        found |= {(use.node, use.idx): None for use in dequantize.outputs[0].uses()}
+        uses = [use for use in dequantize.outputs[0].uses() if use.node.op_type != "Shape"]
+        found |= {(use.node, use.idx): None for use in uses}
     return list(found)
 
 

@@ -11,6 +11,7 @@ from edgebig.lint.rule import Rule
 from edgebig.records.lint import Finding, Severity
 
 NAME = "zero-point"
+WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 def check(context: Context) -> Iterator[Finding]:
@@ -24,12 +25,14 @@ def check(context: Context) -> Iterator[Finding]:
             continue  # said at its QuantizeLinear
         if not (target.symmetric_weights if weight else target.symmetric_activations):
             continue
+        if weight and not target.symmetric_activations and not _weighs(node):
+            continue
         params = qparams(node)
         if params is None or params.dtype is ir.DataType.INT32 or not symmetric_when_signed(params).any():
             continue
         points = params.zero_point.reshape(-1)
         shown = str(int(points[0])) if points.size == 1 else f"{int(points.min())} .. {int(points.max())}"
-        what = "weights" if weight else "activations"
+        what = "constants" if weight else "activations"
         yield finding(
             NAME,
             Severity.REFUSED if target.symmetric_activations else Severity.SLOWER,
@@ -39,6 +42,10 @@ def check(context: Context) -> Iterator[Finding]:
             advice=f"the integers cannot be converted without new scales: edgebig quantize --target {target.name} from "
             "the float model",
         )
+
+
+def _weighs(node: ir.Node) -> bool:
+    return any(use.node.op_type in WEIGHTED for use in node.outputs[0].uses())
 
 
 def symmetric_when_signed(params: QParams) -> np.ndarray:

@@ -1,20 +1,43 @@
-"""Statistics of intermediate tensors over samples, in bounded memory.
+"""Statistics of intermediate tensors over samples: one pass, in memory that does not grow with their number.
 
-The float model runs with the tensors as its outputs, as many at once as fit the budget; each batch's values go into
-the statistics and are forgotten. More tensors than fit mean more passes over the samples. A tensor that is an output
-cannot be optimised away or fused into, so onnxruntime gives the value that the graph defines.
+Each batch runs through the float model, in stages where its tensors together exceed the budget; the values go into
+the statistics and are forgotten. What was gathered is kept in a file from time to time: the next run over the same
+samples goes on where it ends, whether it holds all of them or the run before was interrupted.
 """
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from edgebig.data.feeds import Feed
 from edgebig.data.samples import Samples
 from edgebig.errors import InvalidDataError
-from edgebig.graph.edit import expose_outputs
-from edgebig.graph.session import Session
 from edgebig.progress import track
+from edgebig.quantize.calibrate.gather import Gatherer
+from edgebig.quantize.calibrate.memory import tensor_budget
+from edgebig.quantize.calibrate.staged_run import StagedRun
 from edgebig.quantize.calibrate.statistics import TensorStatistics
+from edgebig.quantize.calibrate.statistics_file import StatisticsFile
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What was done to gather statistics.
+
+    Attributes:
+        feeds: Feeds that the statistics hold.
+        run: How many of them the model ran on; the others' statistics were kept from before.
+        stages: Parts that the graph was cut into, to stay within the budget; 0 where nothing ran.
+        unseen: Names of tensors that held no values on any feed.
+    """
+
+    feeds: int
+    run: int
+    stages: int
+    unseen: tuple[str, ...]
 
 
 def observe(
@@ -25,50 +48,110 @@ def observe(
     *,
     budget: int,
     threads: int = 0,
-) -> int:
+    kept: StatisticsFile | None = None,
+) -> Observed:
     """Gather the statistics of tensors.
 
     Args:
         model: The float model.
         samples: The feeds.
-        statistics: Tensor name -> what is gathered; inputs of the model may be among them.
-        sizes: Tensor name -> its bytes on one feed.
-        budget: Bytes that the tensors of one pass may take together.
-        threads: Threads within an operator; 0 leaves the choice to onnxruntime.
-
-    Returns:
-        How often the samples were gone through.
+        statistics: Tensor name -> what is gathered, all empty; inputs of the model may be among them.
+        sizes: Value name -> its bytes on one feed, as far as they are known.
+        budget: Bytes of memory for all of it.
+        threads: Threads within an operator, and for the statistics; 0 leaves the choice to onnxruntime, and takes all
+            processors for the statistics.
+        kept: Where statistics are kept; None keeps none.
 
     Raises:
-        InvalidDataError: The samples hold no feeds, or a tensor holds NaN or infinity on them.
+        InvalidDataError: The samples hold no feeds, a tensor holds NaN or infinity on them, or all are empty.
         InvalidModelError: onnxruntime cannot run the model.
     """
     inputs = {value.name or "" for value in model.graph.inputs}
-    groups = tensor_groups({name: sizes[name] for name in statistics if name not in inputs}, budget)
+    wanted = [name for name in statistics if name not in inputs]
     given = [name for name in statistics if name in inputs]
-    for index, group in enumerate(groups or [()]):
-        what = "observing ranges" + (f", pass {index + 1} of {len(groups)}" if len(groups) > 1 else "")
-        # Without tensors to compute the model need not run: the samples themselves are all there is to see.
-        with Session(expose_outputs(model, group or [model.graph.outputs[0].name or ""]), threads=threads) as session:
-            for feed in track(samples, what, samples.feeds):
-                values = session.run(feed) if group else {}
-                values |= {name: feed[name] for name in given if index == 0}
-                for name, array in values.items():
-                    statistics[name].add(array)
-    unseen = [name for name, found in statistics.items() if not found.seen]
-    if unseen:
-        raise InvalidDataError(f"samples {samples.source} give no values in {len(unseen)} tensors, e.g. {unseen[0]!r}")
-    return max(len(groups), 1)
+    walk = _Walk(samples, kept, statistics)
+    stages = 0
+    with contextlib.ExitStack() as stack:
+        run: StagedRun | None = None
+        gatherer = stack.enter_context(Gatherer(statistics, threads))
+        for feed in walk:
+            gatherer.add({name: feed[name] for name in given})
+            if run is None and wanted:  # where all is known from before, no session is built
+                run = stack.enter_context(
+                    StagedRun(model, wanted, sizes, budget=tensor_budget(budget), threads=threads)
+                )
+                stages = len(run.stages)
+            for arrays in run.run(feed) if run is not None else ():
+                gatherer.add(arrays)
+    if not walk.feeds:
+        raise InvalidDataError(f"samples {samples.source} hold no feeds: there is nothing to observe")
+    unseen = tuple(name for name, found in statistics.items() if not found.seen)
+    if len(unseen) == len(statistics):
+        raise InvalidDataError(f"samples {samples.source} give no values in any tensor, e.g. {unseen[:1]}")
+    return Observed(walk.feeds, walk.run, stages, unseen)
 
 
-def tensor_groups(sizes: Mapping[str, int], budget: int) -> list[Sequence[str]]:
-    """Divide tensors, in order, into groups that fit the budget; one that is larger alone is a group of its own."""
-    groups: list[list[str]] = []
-    room = 0
-    for name, size in sizes.items():
-        if not groups or size > room:
-            groups.append([])
-            room = budget
-        groups[-1].append(name)
-        room -= size
-    return list(groups)
+class _Walk:
+    """Goes through samples; yields those whose statistics are not there yet, and keeps the statistics in between.
+
+    Attributes:
+        feeds: Feeds gone through.
+        run: How many of them were yielded.
+    """
+
+    def __init__(
+        self, samples: Samples, kept: StatisticsFile | None, statistics: Mapping[str, TensorStatistics]
+    ) -> None:
+        self._samples = samples
+        self._kept = kept
+        self._statistics = statistics
+        self.feeds = 0
+        self.run = 0
+
+    def __iter__(self) -> Iterator[Feed]:
+        known = self._known()
+        digest = hashlib.sha256()
+        whole = True  # whether the statistics hold all feeds so far, and no part of another
+        try:
+            for feed in track(self._samples, _description(known), self._samples.feeds):
+                add_to_digest(digest, feed)
+                self.feeds += 1
+                if self.feeds > known:
+                    whole = False
+                    yield feed
+                    whole = True
+                    self.run += 1
+                    if self._kept is not None and self._kept.is_due():
+                        self._kept.save(self._statistics, self.feeds, digest.hexdigest())
+        finally:
+            # Also where the samples fail on the way, or the user has enough of it.
+            if self._kept is not None and whole and self.run:
+                self._kept.save_last(self._statistics, self.feeds, digest.hexdigest())
+
+    def _known(self) -> int:
+        """Feeds at the beginning of the samples whose statistics are there; the statistics then hold them."""
+        found = self._kept.load(self._statistics) if self._kept is not None else None
+        if found is None:
+            return 0
+        digest, feeds = hashlib.sha256(), 0
+        for feed in self._samples:
+            add_to_digest(digest, feed)
+            feeds += 1
+            if feeds == found.feeds:
+                break
+        if feeds != found.feeds or digest.hexdigest() != found.digest:
+            return 0
+        found.restore(self._statistics)
+        return feeds
+
+
+def _description(known: int) -> str:
+    return "observing ranges" + (f", {known} feeds known from before" if known else "")
+
+
+def add_to_digest(digest: "hashlib._Hash", feed: Feed) -> None:
+    """Add a feed's names, shapes, dtypes and contents."""
+    for name in sorted(feed):
+        array = feed[name]
+        digest.update(f"{name}\0{array.dtype}\0{array.shape}\0".encode())
+        digest.update(array.tobytes())

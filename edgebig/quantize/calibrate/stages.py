@@ -69,9 +69,9 @@ def _names(node: ir.Node) -> list[str]:
 
 def _reads(node: ir.Node, graph: ir.Graph) -> list[ir.Value]:
     """What a node reads of the graph besides weights, the graphs inside it included."""
-    inner = [inside for inside in _inside(node) for inside in inside.all_nodes()]
+    inner = [reader for body in _inside(node) for reader in body.all_nodes()]
     values = [value for reader in (node, *inner) for value in reader.inputs if value is not None]
-    values += [value for found in _inside(node) for value in found.outputs]
+    values += [value for body in _inside(node) for value in body.outputs]
     found = dict.fromkeys(value for value in values if value.graph is graph and not value.is_initializer())
     return [value for value in found if value.producer() is not None or value.is_graph_input()]
 
@@ -98,9 +98,10 @@ def _carried(nodes: Sequence[ir.Node], reads: Sequence[Sequence[ir.Value]], size
         if value not in first:
             continue  # an input of the graph is there anyway
         plain = isinstance(value.type, ir.TensorType) and value.dtype is not None
-        for array, amount in ((changes, sizes.get(value.name or "", 0)), (barred, not plain)):
-            array[first[value] + 1] += amount
-            array[end + 1] -= amount
+        changes[first[value] + 1] += sizes.get(value.name or "", 0)
+        changes[end + 1] -= sizes.get(value.name or "", 0)
+        barred[first[value] + 1] += not plain
+        barred[end + 1] -= not plain
     carried, total, bars = [], 0.0, 0
     for change, bar in zip(changes, barred, strict=True):
         total, bars = total + change, bars + bar

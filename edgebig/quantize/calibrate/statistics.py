@@ -1,4 +1,4 @@
-"""What is remembered of a tensor while samples stream by: extremes, histogram, moments of channels; never its values."""
+"""What is remembered of a tensor while samples stream by: extremes, histogram, moments of channels; no values."""
 
 from dataclasses import dataclass, field
 

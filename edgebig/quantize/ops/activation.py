@@ -14,7 +14,7 @@ import onnx_ir as ir
 
 from edgebig.quantize.clipping import clip_limits, gate_constants
 from edgebig.quantize.formats.qdq import QdqWriter
-from edgebig.quantize.ops.base import handlers
+from edgebig.quantize.ops.base import handlers, plain
 from edgebig.quantize.qparams import QParams, qparams_for_range
 from edgebig.quantize.unit import Facts, ScaleRule, Unit
 
@@ -24,6 +24,8 @@ from edgebig.quantize.unit import Facts, ScaleRule, Unit
 def clip(node: ir.Node, facts: Facts) -> Unit | str:
     """A Relu or Clip that no integer kernel precedes."""
     limits = clip_limits(node)
+    if node.op_type not in facts.target.replaced_ops:
+        return plain(node, 0)
     if limits is None:
         return "its limits are not constants around 0"
     return Unit(node, (0,), ScaleRule.OWN, float_output=False, write=_write_clip, useful=limits)
@@ -38,6 +40,8 @@ def _write_clip(unit: Unit, writer: QdqWriter) -> None:
 def gate(node: ir.Node, facts: Facts) -> Unit | str:
     """x * HardSigmoid(x), or the HardSigmoid alone."""
     constants = gate_constants(node)
+    if node.op_type not in facts.target.replaced_ops:
+        return plain(node, 0)
     if constants is None:
         return "its slope or offset cannot be written in integers"
     alpha, beta = constants

@@ -1,10 +1,11 @@
-"""Conv: an integer kernel with per-channel weights and an int32 bias."""
+"""Conv and ConvTranspose: per-channel weights and an int32 bias (or a float one where the target wants that)."""
 
 import onnx_ir as ir
 
 from edgebig.graph.edit import constant_array
 from edgebig.graph.weights import as_weighted
 from edgebig.quantize.formats.qdq import QdqWriter
+from edgebig.quantize.formats.weight_form import transposed_gemm
 from edgebig.quantize.ops.base import handlers
 from edgebig.quantize.unit import Facts, ScaleRule, Unit
 
@@ -27,12 +28,26 @@ def conv(node: ir.Node, facts: Facts) -> Unit | str:
     return Unit(node, (0,), ScaleRule.OWN, float_output=False, write=write_weighted, weighted=weighted, bias=bias)
 
 
+@handlers.decorator("ConvTranspose")
+def conv_transpose(node: ir.Node, facts: Facts) -> Unit | str:
+    """ConvTranspose with a constant weight [inputs, outputs / groups, ...]; groups share their scales."""
+    weighted = as_weighted(node)
+    if weighted is None:
+        return "its weight is not a constant float tensor"
+    bias = weighted.bias
+    if bias is not None and constant_array(bias) is None:
+        return "its bias is not constant"
+    return Unit(node, (0,), ScaleRule.OWN, float_output=False, write=write_weighted, weighted=weighted, bias=bias)
+
+
 def write_weighted(unit: Unit, writer: QdqWriter) -> None:
-    """Write a Conv or Gemm: activation, weight and bias in integers."""
+    """Write a Conv, ConvTranspose or Gemm: activation, weight and bias in integers."""
     assert unit.weighted is not None  # the handlers that use this writer set it
     activation = unit.node.inputs[0]
     unit.node.replace_input_with(0, writer.read(activation))
     unit.node.replace_input_with(unit.weighted.weight_index, writer.weight(unit, activation))
     if unit.bias is not None:
         unit.node.replace_input_with(2, writer.bias(unit, activation))
+    if transposed_gemm(unit, writer.target):
+        unit.node.attributes["transB"] = ir.AttrInt64("transB", 1)
     writer.finish(unit)

@@ -3,8 +3,10 @@
 import onnx_ir as ir
 
 from edgebig.graph.edit import constant_array
-from edgebig.quantize.ops.base import handlers, plain
-from edgebig.quantize.unit import Facts, Unit
+from edgebig.graph.weights import as_weighted
+from edgebig.quantize.ops.base import handlers, plain, write_plain
+from edgebig.quantize.unit import Facts, ScaleRule, Unit
+from edgebig.targets.base import Elementwise
 
 
 @handlers.decorator("Add")
@@ -13,7 +15,23 @@ def binary(node: ir.Node, facts: Facts) -> Unit | str:
     """Two tensors, or a tensor and a constant."""
     if all(constant_array(value) is not None for value in node.inputs):
         return "both its inputs are constant"
+    if facts.target.elementwise is Elementwise.RESIDUAL:
+        return _residual(node, facts)
     return plain(node, 0, 1)
+
+
+def _residual(node: ir.Node, facts: Facts) -> Unit | str:
+    """An Add that a weighted operator's kernel takes in: its other input, the shortcut, is what gets a pair."""
+    if any(constant_array(value) is not None for value in node.inputs):
+        return f"{facts.target.name} fuses it in float with the operator before it"
+    for index in (1, 0):
+        value = node.inputs[index]
+        producer = None if value is None else value.producer()
+        if producer is None or value is None or len(value.uses()) != 1 or value.is_graph_output():
+            continue
+        if as_weighted(producer) is not None and value is not node.inputs[1 - index]:
+            return Unit(node, (1 - index,), ScaleRule.OWN, float_output=True, write=write_plain, forced=True)
+    return f"{facts.target.name} fuses it in float: no weighted operator directly before it could take it in"
 
 
 @handlers.decorator("Concat")

@@ -24,10 +24,9 @@ def matmul(node: ir.Node, facts: Facts) -> Unit | str:
         if any(constant_array(value) is not None for value in node.inputs):
             return "its constant factor is not a float matrix"
         return Unit(node, (0, 1), ScaleRule.OWN, float_output=True, write=write_plain)
-    if weighted.weight_index != 1:
-        return "its first factor is the constant one; integer kernels take the weight second"
-    if weighted.array().ndim != 2:
-        return "its weight has more than two axes; a scale per output channel needs a matrix"
+    if weighted.weight_index != 1 or weighted.array().ndim != 2:
+        # A constant first factor, or a stack of matrices: kernels take one scale for it, as for an activation.
+        return Unit(node, (0, 1), ScaleRule.OWN, float_output=True, write=write_plain, forced=True)
     adder, bias = _bias_after(node, weighted.array().shape[1])
     return Unit(
         node,

@@ -29,6 +29,8 @@ def max_pool(node: ir.Node, facts: Facts) -> Unit | str:
 @handlers.decorator("ReduceMean")
 def reduce_mean(node: ir.Node, facts: Facts) -> Unit | str:
     """A mean over both spatial axes of [batch, channels, height, width]."""
+    if node.op_type not in facts.target.replaced_ops:
+        return plain(node, 0)
     shape = facts.shape(node.inputs[0])
     axes = constant_array(node.inputs[1]) if len(node.inputs) > 1 else node.attributes.get_ints("axes", None)
     if shape is None or len(shape) != 4 or axes is None:

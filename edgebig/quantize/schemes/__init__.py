@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from edgebig.quantize.draft import Draft
 from edgebig.quantize.job import Job
+from edgebig.quantize.schemes.auto import auto
 from edgebig.quantize.schemes.dynamic import dynamic
 from edgebig.quantize.schemes.static import static
 from edgebig.quantize.schemes.weight_only import int4_weight, int8_weight
@@ -21,6 +22,7 @@ Raises:
 """
 
 schemes: Registry[Scheme] = Registry("scheme")
+schemes.register("auto", auto)
 schemes.register("int8", static)
 schemes.register("int8-dynamic", dynamic)
 schemes.register("int8-weight", int8_weight)

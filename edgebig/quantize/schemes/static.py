@@ -1,6 +1,8 @@
 """int8 weights and activations, with ranges observed on samples."""
 
 import dataclasses
+from collections.abc import Collection
+from dataclasses import dataclass
 
 from edgebig.quantize.checks import check_quantizable
 from edgebig.quantize.draft import Draft
@@ -10,27 +12,71 @@ from edgebig.quantize.weight_bits import portability_notes, weight_rule
 from edgebig.records.quantize import NodeCoverage
 
 
+@dataclass(frozen=True)
+class Calibrated:
+    """A float model whose samples were gone through.
+
+    Attributes:
+        engine: Writes int8 models of it.
+        choice: What the best of them so far is written with.
+        calibration: How ranges were chosen, in words.
+        weight_bits: Bits of the weights, in words.
+        passes: Times the samples were gone through.
+        notes: What the user should know.
+    """
+
+    engine: StaticEngine
+    choice: StaticChoice
+    calibration: str
+    weight_bits: str
+    passes: int
+    notes: tuple[str, ...]
+
+
 def static(job: Job) -> Draft:
     """See `edgebig.quantize.schemes.Scheme`."""
-    options, target = job.options, job.prepared.facts.target
-    observed = job.needed(job.observed)
-    engine = StaticEngine(job.prepared, job.excluded)
-    check_quantizable(job.original, engine.plan.placement, engine.plan.candidates)
+    calibrated = calibrate(job)
+    plan = calibrated.engine.plan
+    check_quantizable(job.original, plan.placement, plan.candidates)
+    return draft(calibrated, calibrated.choice)
+
+
+def calibrate(job: Job, excluded: Collection[str] = ()) -> Calibrated:
+    """Go through the samples, and choose ranges.
+
+    Args:
+        job: The request.
+        excluded: Names of nodes that stay in float, besides those the user wants there.
+    """
+    options, facts = job.options, job.prepared.facts
+    engine = StaticEngine(job.prepared, job.excluded.union(excluded))
     sizes = {name: int(size * job.larger) for name, size in engine.bytes_per_sample.items()}
-    passes = engine.calibrate(observed, sizes, budget=job.budget, threads=options.threads)
-    rule, bits = weight_rule(options.weight_bits, target)
+    passes = engine.calibrate(job.needed(job.observed), sizes, budget=job.budget, threads=options.threads)
+    rule, bits = weight_rule(options.weight_bits, facts.target)
     means = engine.means() if options.bias_correction else {}
-    result = engine.write(StaticChoice(ranges=engine.ranges(options.calibration), rule=rule, means=means))
+    choice = StaticChoice(ranges=engine.ranges(options.calibration), rule=rule, means=means)
+    return Calibrated(engine, choice, options.calibration, bits, passes, portability_notes(rule))
+
+
+def draft(calibrated: Calibrated, choice: StaticChoice) -> Draft:
+    """Write a model.
+
+    Args:
+        calibrated: Where it comes from.
+        choice: What decides it.
+    """
+    engine = calibrated.engine
+    result = engine.write(choice)
     return Draft(
         model=result.model,
         nodes=_with_weight_errors(result),
         scheme="int8",
-        weight_bits=bits,
+        weight_bits=calibrated.weight_bits,
         tensors=engine.quantized_tensors(result.writer),
-        calibration=options.calibration,
+        calibration=calibrated.calibration,
         feeds=max((found.feeds for found in engine.statistics.values()), default=0),
-        passes=passes,
-        notes=portability_notes(rule),
+        passes=calibrated.passes,
+        notes=calibrated.notes,
     )
 
 

@@ -1,8 +1,8 @@
 """Meet a loss budget with as few layers in float as possible.
 
 Layers are ordered by damage per cost. How many of the first of them must stay in float is found by judging whole
-models: each loss tells how far the foreseen ones (squares of damages add up) are off, the next trial goes where the
-budget should be met, and bisection steps in where that does not narrow the choice. Last, layers that turn out to be
+models: each loss tells how far the foreseen ones (squares of damages add up) are off, and the next trial goes where the
+budget should be met. Last, layers that turn out to be
 unneeded are given back. What is returned has been judged itself: the order decides what it costs, never whether the
 budget is met.
 """
@@ -15,7 +15,7 @@ import onnx_ir as ir
 
 from edgebig.errors import QualityGateError
 from edgebig.quantize.sensitivity.costs import LayerCost, by_damage_per_cost, shares
-from edgebig.quantize.sensitivity.trials import Judge, Trials, bearable_damage, foreseen_losses
+from edgebig.quantize.sensitivity.trials import Judge, Trials, foreseen_losses
 from edgebig.records.sensitivity import BudgetRecord, BudgetRow, LayerSensitivity, SensitivityCost
 
 Measured = tuple[Sequence[LayerSensitivity], SensitivityCost | None]
@@ -81,20 +81,17 @@ def meet_budget(
 def _fewest(order: Sequence[LayerSensitivity], trials: Trials, max_loss: float) -> int | None:
     """How many of the first layers must stay in float; None where all but the last do not suffice."""
     low, high = 0, len(order)  # `low` is known to miss; with all in float nothing would be quantized
-    known = 0
+    known = {0: trials.losses[frozenset()]}
     while high - low > 1 and trials.left > (_GIVE_BACK if high < len(order) else 0):
-        loss = trials.losses[_first(order, known)]
-        foreseen = foreseen_losses(order, known, loss)
+        foreseen = foreseen_losses(order, known)
         guess = next((index for index in range(low + 1, high) if foreseen[index] <= max_loss * _MARGIN), high - 1)
         if trials.left == 1 and high == len(order):
             guess = high - 1  # the last chance to meet it at all
-        elif known and abs(guess - known) <= 1 and high - low > 4:
-            guess = (low + high) // 2
-        known = guess
-        if trials.loss(_first(order, guess)) <= max_loss:
-            high = guess
-        else:
-            low = guess
+        elif len(known) > 2 and high - low > 4:
+            # Foresight that was wrong twice does not creep up to the end: each step takes a quarter at least.
+            guess = min(max(guess, low + (high - low) // 4), high - (high - low) // 4)
+        known[guess] = trials.loss(_first(order, guess))
+        low, high = (low, guess) if known[guess] <= max_loss else (guess, high)
     return high if high < len(order) else None
 
 
@@ -103,25 +100,31 @@ def _give_back(
 ) -> frozenset[str]:
     """Take layers out of the first `kept` where the budget bears it, as long as models may be judged."""
     excluded = _first(order, kept)
-    losses = (trials.losses[frozenset()], trials.losses[excluded])
-    room = bearable_damage(order, kept, losses, max_loss)
     work, _ = shares([row.layer for row in order], costs)
-    bearable: list[LayerSensitivity] = []
-    for row in sorted(order[:kept], key=lambda row: (work[row.layer], -row.damage), reverse=True):
-        if row.damage**2 <= room:
-            bearable.append(row)
-            room -= row.damage**2
-    # Together, then one by one, from those that bought least: foresight may be wrong in both directions.
-    tries = [bearable, *([row] for row in reversed(order[:kept]))]
-    for rows in tries:
+    untried = sorted(order[:kept], key=lambda row: (work[row.layer], -row.damage), reverse=True)
+    while untried and trials.left > 0:
+        # What the budget is foreseen to bear, the dearest first; where that is nothing, what bought the least.
+        left = sum(row.damage**2 for row in order if row.layer not in excluded)
+        loss = trials.losses[excluded]
+        room = left * ((max_loss / loss) ** 2 - 1) if loss > 0 else 0.0
+        rows = _fitting(untried, room) or [min(untried, key=lambda row: row.damage)]
         smaller = excluded - {row.layer for row in rows}
-        if not smaller or smaller == excluded or smaller in trials.losses:
-            continue
-        if trials.left == 0:
-            break
-        if trials.loss(smaller) <= max_loss:
+        if smaller and trials.loss(smaller) <= max_loss:
             excluded = smaller
+            untried = [row for row in untried if row not in rows]
+        else:
+            untried.remove(max(rows, key=lambda row: row.damage))
     return excluded
+
+
+def _fitting(rows: Sequence[LayerSensitivity], room: float) -> list[LayerSensitivity]:
+    """The first rows whose squared damages fit into a room together, those that do not fit left out."""
+    chosen = []
+    for row in rows:
+        if row.damage**2 <= room:
+            chosen.append(row)
+            room -= row.damage**2
+    return chosen
 
 
 def _first(order: Sequence[LayerSensitivity], count: int) -> frozenset[str]:

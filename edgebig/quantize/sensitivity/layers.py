@@ -52,7 +52,7 @@ def layer_sensitivities(
         InvalidModelError: A changed model cannot be run.
     """
     work = _Work(run, changed, cache_bytes)
-    found = [_Measured(layer, work.reach(layer)) for layer in track(layers, "preparing sensitivities")]
+    found = [_Measured(layer, work.open(layer).share) for layer in track(layers, "preparing sensitivities")]
     order = np.random.default_rng(_SEED).permutation(run.feeds).tolist()
     taking_part, seen, left = found, 0, passes
     for entry in halving_rounds([one.reach for one in found], run.feeds, passes):
@@ -93,13 +93,6 @@ class _Work:
             self._kept[layer] = opened
             self._room -= opened.bytes
         return opened
-
-    def reach(self, layer: str) -> float:
-        """Share of the model that runs for a layer; 1 where multiply-accumulates are not known."""
-        opened = self.open(layer)
-        if opened.span is None:
-            return 0.0
-        return opened.macs / self._run.pass_macs if self._run.pass_macs else 1.0
 
     def cost(self) -> SensitivityCost:
         """What everything cost so far, the float model's first run included."""

@@ -1,6 +1,6 @@
 """The models that a budget search has judged, and how it foresees the loss of others."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -51,37 +51,28 @@ class Trials:
         return self.losses[excluded]
 
 
-def foreseen_losses(order: Sequence[LayerSensitivity], kept: int, loss: float) -> list[float]:
+def foreseen_losses(order: Sequence[LayerSensitivity], known: Mapping[int, float]) -> NDArray:
     """What the loss would be with the first 0, 1, 2, ... layers in float, where the squares of damages add up.
 
-    Args:
-        order: The layers, in the order in which they are kept.
-        kept: How many were kept where the loss is known.
-        loss: That loss.
-    """
-    rest = _damage_left(order)
-    if rest[kept] <= 0 or not np.isfinite(loss):
-        return [float("inf") if index <= kept else 0.0 for index in range(len(order) + 1)]
-    return [float(value) for value in loss * np.sqrt(rest / rest[kept])]
-
-
-def bearable_damage(order: Sequence[LayerSensitivity], kept: int, losses: tuple[float, float], limit: float) -> float:
-    """The squared damage that may come on top before the loss reaches a limit, where squares of damages add up.
+    The square of the loss is taken to be a straight line over the squared damage that is left: through 0 and the one
+    loss known, or through the last two.
 
     Args:
         order: The layers, in the order in which they are kept.
-        kept: How many are kept.
-        losses: The loss with none kept, and with these.
-        limit: The limit.
+        known: How many are kept -> the loss, the latest last.
     """
-    rest = _damage_left(order)
-    for loss, known in ((losses[1], rest[kept]), (losses[0], rest[0])):
-        if 0 < loss < float("inf") and known > 0:
-            return float(known * (limit / loss) ** 2 - rest[kept])
-    return 0.0
+    left = damage_left(order)
+    points = [(left[kept], loss**2) for kept, loss in known.items() if np.isfinite(loss)]
+    if not points:
+        return np.where(np.arange(len(left)) <= max(known), np.inf, 0.0)
+    (x1, y1), (x0, y0) = points[-1], points[-2] if len(points) > 1 else (0.0, 0.0)
+    if (x1 - x0) * (y1 - y0) <= 0:
+        x0 = y0 = 0.0
+    slope = (y1 - y0) / (x1 - x0) if x1 != x0 else 0.0
+    return np.sqrt(np.maximum(y1 + slope * (left - x1), 0.0))
 
 
-def _damage_left(order: Sequence[LayerSensitivity]) -> NDArray:
+def damage_left(order: Sequence[LayerSensitivity]) -> NDArray:
     """Squared damage of all layers but the first 0, 1, 2, ...; an infinite one counts as far more than the others."""
     squares = np.array([row.damage for row in order]) ** 2
     finite = np.isfinite(squares)

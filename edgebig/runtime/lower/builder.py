@@ -13,6 +13,7 @@ from edgebig.graph.edit import constant_array
 from edgebig.graph.shapes import static_shape
 from edgebig.kernels.convert import Flip
 from edgebig.kernels.convert_transpose import Transpose
+from edgebig.kernels.numbers import NUMBERS, Numbered
 from edgebig.kernels.step import Step
 from edgebig.runtime.lower.refusal import Refusal
 from edgebig.runtime.lower.tensors import Tensor
@@ -110,9 +111,12 @@ class Builder:
 
         Args:
             step: The kernel.
-            operands: What lies behind each of its operands; arrays (or functions that give them) are constants.
+            operands: What lies behind each of its operands; arrays (or functions that give them) are constants. Its
+                own numbers need not be among them.
             writes: The operands it writes.
         """
+        if isinstance(step, Numbered):
+            operands = {NUMBERS: step.numbers(), **operands}
         parts = {name: _part(operands[name], name) for name in step.operands}
         written = tuple(parts[name].buffer for name in writes if name in parts)
         buffers = tuple(parts[name].buffer for name in step.operands)

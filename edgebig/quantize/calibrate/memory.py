@@ -1,0 +1,25 @@
+"""How a budget of memory is divided."""
+
+# The tensors that are looked at may take one part in so many. The others are for what onnxruntime keeps in between,
+# the model's weights (once more in the layout of its kernels), and the interpreter.
+PARTS = 4
+
+
+def tensor_budget(budget: int) -> int:
+    """Bytes that the observed tensors may take at once.
+
+    Args:
+        budget: Bytes for the whole process.
+    """
+    return max(budget // PARTS, 1)
+
+
+def batch_size(sample_bytes: int, budget: int, *, most: int) -> int:
+    """How many samples to run at once, so that the graph need not be cut for it.
+
+    Args:
+        sample_bytes: Bytes of the observed tensors on one sample.
+        budget: Bytes for the whole process.
+        most: At most so many.
+    """
+    return max(1, min(most, tensor_budget(budget) // max(sample_bytes, 1)))

@@ -1,0 +1,41 @@
+"""Float32 constants in float16."""
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from edgebig.quantize.half.extremes import LARGEST
+from edgebig.quantize.weight_only.reading import read_parts
+from edgebig.quantize.weight_only.stored import Store
+
+
+def half_array(tensor: ir.TensorProtocol) -> tuple[NDArray[np.float16], float]:
+    """A tensor in float16, read in parts; finite numbers beyond its range are cut to it.
+
+    Returns:
+        The array, and its mean squared error over the mean square of the finite numbers.
+    """
+    shape = tensor.shape.numpy()
+    result = np.empty(shape, np.float16)
+    error = power = 0.0
+    parts = read_parts(tensor, 1) if shape else [(0, np.asarray(tensor.numpy()))]
+    for start, part in parts:
+        cut = np.where(np.isinf(part), part, np.clip(part, -LARGEST, LARGEST)).astype(np.float16)
+        if shape:
+            result[start : start + len(part)] = cut
+        else:
+            result[()] = cut
+        finite = np.isfinite(part)
+        wide = part.astype(np.float64)
+        error += float(np.square(cut.astype(np.float64) - wide, where=finite, out=np.zeros(part.shape)).sum())
+        power += float(np.square(wide, where=finite, out=np.zeros(part.shape)).sum())
+    return result, error / power if power else 0.0
+
+
+def half_constant(value: ir.Value, store: Store) -> tuple[ir.Value, float]:
+    """A float16 copy of an initializer beside it, and its error as `half_array` has it."""
+    graph, tensor = value.graph, value.const_value
+    if not isinstance(graph, ir.Graph) or tensor is None:
+        raise TypeError(f"initializer {value.name!r} lies in no graph")
+    array, error = half_array(tensor)
+    return store.constant(graph, f"{value.name}_half", array), error
