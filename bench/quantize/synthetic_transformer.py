@@ -1,4 +1,4 @@
-"""Write a decoder of any size with random weights as external data: `python synthetic_transformer.py OUT.onnx GIGABYTES`.
+"""Write a decoder of any size, random weights as external data: `python synthetic_transformer.py OUT.onnx GIGABYTES`.
 
 The shapes are those of a Llama of about a billion weights: an embedding tied to the head, and layers of seven products.
 Attention is left out (it has no weights): what is measured is the handling of weights.

@@ -27,7 +27,8 @@ DEFAULTS = LintOptions()
     type=RegistryChoice("target", _targets),
     default=DEFAULTS.target,
     show_default=True,
-    help="Where the model shall run.",
+    help="Where the model shall run: ort-cpu (this processor's kind), ort-cpu-vnni, ort-cpu-avx2, ort-cpu-arm64, "
+    "ort-cuda, tensorrt-10, tensorrt-11, openvino, qnn.",
 )
 @click.option("--runtime-version", metavar="VERSION", help="Version of the target's runtime that must read the file.")
 @data_option(required=False)

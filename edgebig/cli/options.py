@@ -9,6 +9,8 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 
 FILE = click.Path(path_type=Path)
+# Longer lists of names do not fit beside an option's help; the message about an unknown name has them.
+LONGEST_METAVAR = 40
 
 
 class RegistryChoice(click.ParamType):
@@ -21,7 +23,8 @@ class RegistryChoice(click.ParamType):
         self.names = names
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        return "|".join(self.names())
+        joined = "|".join(self.names())
+        return joined if len(joined) <= LONGEST_METAVAR else self.kind.upper().replace(" ", "-")
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if value not in self.names():

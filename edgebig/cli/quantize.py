@@ -21,6 +21,7 @@ from edgebig.records.quantize import (
 
 if TYPE_CHECKING:
     from edgebig.records.quantize import NodeCoverage, QuantizeRecord, SchemeTrial
+    from edgebig.records.sensitivity import BudgetRecord
 
 DEFAULTS = QuantizeOptions()
 
@@ -69,7 +70,9 @@ def _methods() -> tuple[str, ...]:
               help="For tensors observed at once; less means more passes.")  # fmt: skip
 @click.option("--bias-correction/--no-bias-correction", default=DEFAULTS.bias_correction, show_default=True,
               help="Let biases make up for what rounding weights shifts.")  # fmt: skip
-@click.option("--max-loss", type=float, help="Write nothing and exit with 3 if the held-out loss is above this.")
+@click.option("--max-loss", type=float, help="Keep layers in float until the loss is within this; exit with 3 if "
+              "nothing helps.")  # fmt: skip
+@click.option("--task", metavar="TASK", help="Measure --max-loss as the drop of this task's metric, with labels.")
 @click.option("--threads", type=click.IntRange(min=0), default=DEFAULTS.threads, help="0 (default): automatic.")
 @click.option("--nodes", is_flag=True, help="List every node, not groups of them.")
 @json_option
@@ -120,7 +123,20 @@ def _render(record: "QuantizeRecord", output: Path, *, every_node: bool) -> Sequ
             ),
             "",
         ]
+    if record.budget is not None:
+        shown += [*_budget(record.budget), ""]
     return [*shown, *(f"Note: {note}." for note in record.notes), f"Written: {output} ({size})"]
+
+
+def _budget(budget: "BudgetRecord") -> list[RenderableType]:
+    kept = [row for row in budget.rows if row.kept_float]
+    before = "not finite" if budget.loss_before is None else f"{budget.loss_before:.4g}"
+    words = f"Loss budget {budget.max_loss:g} ({budget.loss_name}): {before} with all layers quantized"
+    if not kept:
+        return [f"{words}."]
+    rows = [[row.layer, "-" if row.damage is None else f"{row.damage:.2g}", f"{row.macs_share:.1%}"] for row in kept]
+    table = plain_table(None, ["kept in float", "damage alone", "of the work"], rows, right="damage alone|of the work")
+    return [f"{words}, {budget.loss:.4g} with {len(kept)} of {len(budget.rows)} in float:", table]
 
 
 def _trial_rows(trials: Sequence["SchemeTrial"]) -> list[list[str]]:

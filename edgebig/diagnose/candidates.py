@@ -67,6 +67,8 @@ def _agree(
         if (value in constants) != (other in constants):
             return False
         if value in constants:
+            if not _same_size(value, other):
+                return False
             continue
         found = aliases(value)
         if found and carrier(other) not in found:
@@ -75,6 +77,24 @@ def _agree(
             return False
         known += bool(found)
     return known > 0 or partly
+
+
+def _same_size(value: ir.Value, other: ir.Value) -> bool:
+    """Whether two constants may be the same weight: as many numbers, where both say how many (packed ones do not)."""
+    ours, theirs = (_size(_stored(item)) for item in (value, other))
+    packed = any(user.op_type in ("MatMulNBits", "GatherBlockQuantized") for user, _ in value.uses())
+    return packed or ours is None or theirs is None or ours == theirs
+
+
+def _stored(value: ir.Value) -> ir.Value:
+    node = value.producer()
+    return node.inputs[0] if node is not None and node.op_type == DEQUANTIZE and node.inputs[0] is not None else value
+
+
+def _size(value: ir.Value) -> int | None:
+    """Numbers of a constant of rank 2 or more; biases are reshaped and spread."""
+    tensor = value.const_value
+    return None if tensor is None or len(tensor.shape) < 2 else int(np.prod(tensor.shape.numpy()))
 
 
 def _same_attributes(node: ir.Node, original: ir.Node) -> bool:

@@ -207,10 +207,7 @@ class _Walk:
             return
         source = carrier(value)
         if source not in self.direct:
-            theirs, ours = original.producer(), source.producer()
-            alike = theirs is not None and ours is not None and theirs.op_type == float_type(ours)
-            expanded = theirs is not None and theirs.op_type in EXPANDED_OPS
-            if (alike or expanded) and self._same_bounds(source, original):
+            if _alike(source, original) and self._same_bounds(source, original):
                 self._take_activated(source, original)
         elif original in self.aliases(value):
             if _through_point(value, source) and not is_stored(source):
@@ -273,6 +270,19 @@ def _users(value: ir.Value) -> Iterator[ir.Node]:
             yield from _users(user.outputs[0])
         else:
             yield user
+
+
+def _alike(value: ir.Value, original: ir.Value) -> bool:
+    """Whether a value may stand for a float one of another name: the same operator, activations left out, or one
+    that quantizers write as several nodes."""
+    ours, theirs = value.producer(), original.producer()
+    while ours is not None and theirs is not None:
+        if theirs.op_type == float_type(ours) or theirs.op_type in EXPANDED_OPS:
+            return True
+        if theirs.op_type not in DROPPED_OPS or theirs.inputs[0] is None:
+            return False
+        theirs = carrier(theirs.inputs[0]).producer()
+    return False
 
 
 def _is_alias(node: ir.Node | None) -> bool:

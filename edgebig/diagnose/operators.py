@@ -70,7 +70,7 @@ DROPPED_OPS = frozenset({"Relu", "Clip", "BatchNormalization", "Identity", "Drop
 EXPANDED_OPS = frozenset(
     {
         *("HardSwish", "HardSigmoid", "Gelu", "Mish", "Swish", "LayerNormalization", "GroupNormalization", "Gemm"),
-        *("InstanceNormalization", "RMSNormalization", "Softmax", "Attention", "BatchNormalization", "Relu", "Clip"),
+        *("InstanceNormalization", "RMSNormalization", "Softmax", "Attention", "ReduceMean"),
     }
 )
 

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from edgebig.diagnose.causes import Context, clipped_range, dead_range, weight_range
 from edgebig.diagnose.damage import Judge, Judgement, judged, recovered
 from edgebig.diagnose.inspected import Inspected, label
-from edgebig.diagnose.operators import DROPPED_OPS
+from edgebig.diagnose.operators import DROPPED_OPS, TWINS
 from edgebig.diagnose.what_if import (
     channel_weights,
     has_own_points,
@@ -24,6 +24,8 @@ from edgebig.records.diagnose import Cause, Remedy
 # this share, or this much above the least that any leaves.
 HELPS = 0.3
 GOOD_ENOUGH, NEAR_BEST = 0.2, 1.2
+# An error of the outputs that needs no better remedy.
+FINE = 0.05
 # Layers beyond those tried one at a time that an exclusion may hold, as a multiple of them.
 REACH = 4
 MOST_REMOVALS = 8
@@ -83,26 +85,41 @@ def find_remedies(
             *_wide_tensors(judge, context, base, command),
             *_exclusion(judge, context, candidates, base, command),
         ]
-    remedies.sort(key=_order)
-    return remedies, findings
+    return ordered(remedies), findings
 
 
-def _order(item: Remedy) -> tuple[bool, float, int]:
-    """Those that help first; among those that help alike, the one that leaves nothing in float."""
-    error = math.inf if item.result.error is None else item.result.error
-    return not item.helps, round(error, 2), item.command.count("--exclude")
+def ordered(remedies: Sequence[Remedy]) -> list[Remedy]:
+    """Those that help first; among them those that are about as good as the best, cheapest first."""
+    errors = [item.result.error for item in remedies if item.helps and item.result.error is not None]
+    limit = max(2.0 * min(errors, default=0.0), FINE)
+
+    def key(item: Remedy) -> tuple[bool, bool, int, float]:
+        error = math.inf if item.result.error is None else item.result.error
+        cost = item.command.count("--activation-bits") + 2 * item.command.count("--exclude")
+        return not item.helps, error > limit, cost if error <= limit else 0, error
+
+    return sorted(remedies, key=key)
 
 
 def _channel_weights(judge: Judge, context: Context, base: Judgement, command: str) -> list[Remedy]:
-    """A scale per output channel for weights that have one for all, where that is found to matter."""
+    """A scale per output channel for weights that have one for all, where that is found to matter; with tensors in
+    16 bits too, where neither is enough alone."""
     layers = list(context.inspected.quantized_layers)
-    if not any(weight_range.detect(context, layer) for layer in layers):
+    at_fault = [layer for layer in layers if weight_range.detect(context, layer)]
+    if not at_fault:
         return []
     weights = channel_weights(context, layers)
+    # Integer operators are restored for the trial: only those that need it, so that the others count as they are.
+    weights = {item: found for item, found in weights.items() if found.node.op_type not in TWINS or item in at_fault}
     if not weights:
         return []
-    found = judge.of(with_channel_weights(context, weights))
-    return [remedy(f"a scale per channel for the weights of {len(weights)} layers", command, base, found)]
+    changed = with_channel_weights(context, weights)
+    what = f"a scale per channel for the weights of {counted(len(weights), 'layer')}"
+    found = [remedy(what, command, base, judge.of(changed))]
+    if not found[0].helps:
+        both = judge.of(with_wide_tensors(changed))
+        found.append(remedy(f"{what}, and 16 bits for all tensors", f"{command} --activation-bits 16", base, both))
+    return found
 
 
 def _ranges(judge: Judge, context: Context, base: Judgement, command: str) -> list[Remedy]:
@@ -117,7 +134,7 @@ def _ranges(judge: Judge, context: Context, base: Judgement, command: str) -> li
     if not tensors:
         return []
     found = judge.of(with_ranges(context, tensors))
-    what = f"ranges of these samples for {len(tensors)} tensors"
+    what = f"ranges of these samples for {counted(len(tensors), 'tensor')}"
     return [remedy(what, f"{command} --calibration minmax", base, found)]
 
 
@@ -125,7 +142,7 @@ def _wide_tensors(judge: Judge, context: Context, base: Judgement, command: str)
     """Tensors in 16 bits, where they are in 8 now."""
     if not any(pair.points for pair in context.inspected.matching.pairs.values()):
         return []
-    found = judge.of(with_wide_tensors(context))
+    found = judge.of(with_wide_tensors(context.inspected.quantized))
     return [remedy("16 bits for all tensors between layers", f"{command} --activation-bits 16", base, found)]
 
 
@@ -139,8 +156,7 @@ def _exclusion(
     if not names:
         return []
     options = " ".join(f"--exclude {shlex.quote(name)}" for name in names)
-    what = "one layer in float" if len(layers) == 1 else f"{len(layers)} layers in float"
-    return [remedy(what, f"{command} {options}", base, judgement)]
+    return [remedy(f"{counted(len(layers), 'layer')} in float", f"{command} {options}", base, judgement)]
 
 
 def best_exclusion(
@@ -178,6 +194,11 @@ def best_exclusion(
         if found.error <= limit:
             kept, judgement = rest, found
     return _union(kept), judgement
+
+
+def counted(count: int, what: str) -> str:
+    """A number of things in words."""
+    return f"one {what}" if count == 1 else f"{count} {what}s"
 
 
 def float_nodes(inspected: Inspected, layer: ir.Node) -> list[str]:

@@ -11,12 +11,12 @@ from edgebig.diagnose.carriers import Params
 from edgebig.diagnose.causes import Context
 from edgebig.diagnose.causes.context import LayerWeight
 from edgebig.diagnose.observe import named_values
-from edgebig.diagnose.operators import DEQUANTIZE, QUANTIZE
+from edgebig.diagnose.operators import DEQUANTIZE, QUANTIZE, TWINS
 from edgebig.diagnose.pair import Pair
-from edgebig.diagnose.ranges import grid_of, integer_limits
-from edgebig.diagnose.restore import replace_value
+from edgebig.diagnose.ranges import Grid, grid_of, integer_limits
+from edgebig.diagnose.restore import replace_value, restored_model
 from edgebig.diagnose.statistics import TensorFacts
-from edgebig.graph.edit import add_initializer, constant_array
+from edgebig.graph.edit import add_initializer, constant_array, set_array
 
 _BIASED = ("Conv", "Gemm", "ConvTranspose")
 
@@ -26,12 +26,21 @@ def with_channel_weights(context: Context, weights: Mapping[ir.Node, LayerWeight
 
     Args:
         context: Both models.
-        weights: Layer -> its weight, read through a DequantizeLinear. The copy holds the rounded numbers as floats.
+        weights: Layer -> its weight. The copy holds the rounded numbers as floats; a layer that is an integer
+            operator is restored with them, so that its activations are floats too.
     """
-    copy = context.inspected.quantized.clone()
-    nodes = dict(zip(context.inspected.quantized.graph, copy.graph, strict=True))
-    for weight in weights.values():
-        node = nodes[weight.node]
+    integer = [layer for layer, weight in weights.items() if weight.node.op_type in TWINS]
+    copy = restored_model(context.inspected, integer)
+    named = named_values(copy.graph)
+    for layer in integer:
+        weighted = context.weighted_node(layer)
+        value = named.get(f"edgebig/constant/{weighted.weight.name}") if weighted is not None else None
+        if value is not None:
+            set_array(value, channel_rounded(weights[layer]))
+    for layer, weight in weights.items():
+        node = named[weight.node.outputs[0].name or ""].producer() if layer not in integer else None
+        if node is None:
+            continue
         index = max(i for i, value in enumerate(weight.node.inputs[:2]) if _is_dequantized(value))
         node.replace_input_with(index, add_initializer(copy.graph, "edgebig/weight", channel_rounded(weight)))
         _free_bias(copy.graph, node)
@@ -83,32 +92,43 @@ def with_ranges(context: Context, tensors: Mapping[Pair, TensorFacts]) -> ir.Mod
     return copy
 
 
-def with_wide_tensors(context: Context) -> ir.Model:
-    """A copy of the quantized model whose tensors are held in 16 bits, as good as floats: cut off, but not rounded."""
-    copy = context.inspected.quantized.clone()
+def with_wide_tensors(model: ir.Model) -> ir.Model:
+    """A copy of a quantized model whose tensors are rounded to 65536 steps instead of 256 over the same range.
+
+    Args:
+        model: Prepared, in QDQ form. The copy rounds in floats, so that any operator set will do.
+    """
+    copy = model.clone()
     for node in list(copy.graph):
         quantize = node.inputs[0].producer() if node.op_type == DEQUANTIZE and node.inputs[0] is not None else None
         if quantize is None or quantize.op_type != QUANTIZE or quantize.inputs[0] is None:
             continue
-        grids = [_grid(item) for item in (quantize, node)]
-        if grids[0] is None or grids[0] != grids[1]:
-            continue  # another scale on the way out computes something
-        limits = [add_initializer(copy.graph, "edgebig/limit", np.asarray(limit, np.float32)) for limit in grids[0]]
-        clip = ir.node("Clip", inputs=[quantize.inputs[0], *limits])
-        clip.outputs[0].name = f"edgebig/wide/{node.outputs[0].name}"
-        copy.graph.insert_before(node, clip)
-        replace_value(node.outputs[0], clip.outputs[0])
+        grid = _grid(quantize)
+        if grid is not None and grid == _grid(node):  # another scale on the way out computes something
+            replace_value(node.outputs[0], _rounded(copy.graph, node, quantize.inputs[0], grid))
     RemoveUnusedNodesPass()(copy)
     copy.graph.sort()
     return copy
 
 
-def _grid(node: ir.Node) -> tuple[float, float] | None:
+def _rounded(graph: ir.Graph, node: ir.Node, value: ir.Value, grid: Grid) -> ir.Value:
+    """A value cut off and rounded in 16 bits, before `node`. A coarse step hides up to one of itself at either end;
+    an end at 0 below may be a Relu that was dropped, and stays."""
+    low, high = grid.low - (grid.scale if grid.low else 0.0), grid.high + grid.scale
+    step = (high - low) / 65535
+    limits = [add_initializer(graph, "edgebig/limit", np.asarray(limit, np.float32)) for limit in (low, high)]
+    scale = add_initializer(graph, "edgebig/step", np.asarray(step, np.float32))
+    for op_type, operands in (("Clip", limits), ("Div", [scale]), ("Round", []), ("Mul", [scale])):
+        made = ir.node(op_type, inputs=[value, *operands])
+        made.outputs[0].name = f"edgebig/wide/{op_type}/{node.outputs[0].name}"
+        graph.insert_before(node, made)
+        value = made.outputs[0]
+    return value
+
+
+def _grid(node: ir.Node) -> Grid | None:
     point = node.inputs[2] if len(node.inputs) > 2 else None
-    if node.inputs[1] is None:
-        return None
-    grid = grid_of(Params(node.inputs[1], point, 1, node))
-    return None if grid is None else (grid.low, grid.high)
+    return None if node.inputs[1] is None else grid_of(Params(node.inputs[1], point, 1, node))
 
 
 def has_own_points(pair: Pair) -> bool:
@@ -118,11 +138,14 @@ def has_own_points(pair: Pair) -> bool:
 
 
 def channel_weights(context: Context, layers: Collection[ir.Node]) -> dict[ir.Node, LayerWeight]:
-    """Of layers, those whose weight is read through a DequantizeLinear with one scale."""
+    """Of layers, those whose weight has one scale."""
     found = {}
     for layer in layers:
         weight = context.weight(layer)
-        if weight is not None and weight.scale.size == 1 and any(map(_is_dequantized, weight.node.inputs[:2])):
+        known = weight is not None and (
+            weight.node.op_type in TWINS or any(map(_is_dequantized, weight.node.inputs[:2]))
+        )
+        if weight is not None and known and weight.scale.size == 1:
             found[layer] = weight
     return found
 

@@ -84,13 +84,17 @@ class Values:
 
         self._cover(b, count, move)
 
-    def fill(self, b: ir.IRBuilder, panel: Value, count: int, padding: int) -> None:
-        """Code that sets `count` values to the padding."""
-        value = {"s8": (padding ^ 0x80), "f32": float(padding)}.get(self.kind, padding)
+    def fill(self, b: ir.IRBuilder, panel: Value, count: int, padding: Value | int) -> None:
+        """Code that sets `count` values to the padding: a number, or an i32 known at run time."""
         element = {"u8": I8, "s8": I8, "i16": I16, "f32": F32}[self.kind]
+        if isinstance(padding, int):
+            number = {"s8": (padding ^ 0x80), "f32": float(padding)}.get(self.kind, padding)
+            value = ir.Constant(element, number)
+        else:
+            value = b.trunc(b.xor(padding, I32(0x80)) if self.kind == "s8" else padding, element)
 
         def put(first: Value | int, lanes: int) -> None:
-            store(b, fill(element, lanes, value), self._at(b, panel, first, self.panel_bytes))
+            store(b, splat(b, value, lanes), self._at(b, panel, first, self.panel_bytes))
 
         self._cover(b, count, put)
 

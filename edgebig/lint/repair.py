@@ -88,12 +88,12 @@ def repair(
 
 
 def _drop_orphans(trial: ir.Model, before: ir.Model) -> None:
-    """Remove the initializers that lost their last reader."""
-    for graph, earlier in zip(trial.graphs(), before.graphs(), strict=True):
-        for name, value in list(graph.initializers.items()):
-            was_read = name not in earlier.initializers or earlier.initializers[name].uses()
-            if was_read and not value.uses() and not value.is_graph_input() and not value.is_graph_output():
-                del graph.initializers[name]
+    """Remove the initializers of the top-level graph that lost their last reader."""
+    graph, earlier = trial.graph, before.graph.initializers
+    for name, value in list(graph.initializers.items()):
+        was_read = name not in earlier or earlier[name].uses()
+        if was_read and not value.uses() and not value.is_graph_input() and not value.is_graph_output():
+            del graph.initializers[name]
 
 
 def _check_loads(trial: Context) -> None:

@@ -1,11 +1,13 @@
 """A quantized model as a scheme hands it over, before its loss is measured and its record written."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import onnx_ir as ir
 
 from edgebig.quantize.change import Change
 from edgebig.records.quantize import NodeCoverage, QuantizedTensor, SchemeTrial
+from edgebig.records.sensitivity import BudgetRecord
 
 
 @dataclass(frozen=True)
@@ -19,9 +21,11 @@ class Draft:
         scheme: The scheme in words, e.g. "int8" or "int8; LSTM dynamic".
         calibration: How ranges were chosen, in words; empty where none were.
         weight_bits: Bits of the weights, in words.
+        rewrite: Makes the same again, with the named nodes in float.
         feeds: Feeds that were observed.
         passes: Times the samples were gone through for that.
         trials: Schemes that were tried, where the choice was left open.
+        budget: How a loss budget was met; None where there was none.
         notes: What the user should know.
     """
 
@@ -29,11 +33,13 @@ class Draft:
     nodes: tuple[NodeCoverage, ...]
     scheme: str
     weight_bits: str
+    rewrite: Callable[[frozenset[str]], "Draft"]
     tensors: tuple[QuantizedTensor, ...] = ()
     calibration: str = ""
     feeds: int = 0
     passes: int = 0
     trials: tuple[SchemeTrial, ...] = ()
+    budget: BudgetRecord | None = None
     notes: tuple[str, ...] = ()
 
 

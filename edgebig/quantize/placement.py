@@ -40,6 +40,8 @@ def place(units: Collection[Unit], facts: Facts) -> Placement:
         units: The candidates of a graph, in its order.
         facts: What is known of the model.
     """
+    if facts.target.integer_only:
+        return Placement(tuple(units), frozenset(), ())  # a float result would leave the accelerator
     problem = _Problem(units, facts)
     chosen = problem.solve()
     owner = {node: unit for unit in chosen for node in unit.nodes}

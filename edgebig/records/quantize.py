@@ -8,6 +8,7 @@ from typing import ClassVar
 from edgebig.errors import UsageError
 from edgebig.records.base import Record
 from edgebig.records.comparison import OutputComparison
+from edgebig.records.sensitivity import BudgetRecord
 
 AUTO = "auto"
 FLOAT = "float"
@@ -41,7 +42,9 @@ class QuantizeOptions:
         samples: At most this many samples (of arrays) or feeds; None for all.
         ram_budget: What the tensors observed at once may take, e.g. "512MB", "1GB"; more tensors mean more passes.
         bias_correction: Whether biases make up for the shift of the outputs' means by the rounding of weights.
-        max_loss: The most that the held-out loss may be; None: no gate.
+        max_loss: The most that the loss may be: layers stay in float until it is met; None: no budget.
+        task: What the loss is measured on with labels (see `edgebig.evaluate.load_task`): the drop of its metric;
+            None for the distance of the outputs on held-out samples.
         threads: Threads within an operator; 0 leaves the choice to onnxruntime.
     """
 
@@ -57,6 +60,7 @@ class QuantizeOptions:
     ram_budget: str = "1GB"
     bias_correction: bool = True
     max_loss: float | None = None
+    task: str | None = None
     threads: int = 0
 
     def __post_init__(self) -> None:
@@ -176,6 +180,7 @@ class QuantizeRecord(Record):
         bytes_before: Size of the float model.
         bytes_after: Size of the result.
         trials: Schemes that were tried, where the choice was left open.
+        budget: How a loss budget was met; None where there was none.
         notes: What else the user should know.
     """
 
@@ -196,6 +201,7 @@ class QuantizeRecord(Record):
     bytes_before: int
     bytes_after: int
     trials: tuple[SchemeTrial, ...] = ()
+    budget: BudgetRecord | None = None
     notes: tuple[str, ...] = ()
 
     def with_notes(self, notes: Sequence[str]) -> "QuantizeRecord":

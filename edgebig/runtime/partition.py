@@ -8,6 +8,9 @@ from collections.abc import Iterable, Sequence
 
 import onnx_ir as ir
 
+from edgebig.runtime.lower.handlers import WORK
+from edgebig.runtime.lower.parameters import is_constant_dequantize
+
 
 def partition(nodes: Sequence[ir.Node], able: Iterable[ir.Node], ignored: Iterable[ir.Node]) -> list[list[ir.Node]]:
     """Group nodes into convex, connected segments.
@@ -28,6 +31,12 @@ def partition(nodes: Sequence[ir.Node], able: Iterable[ir.Node], ignored: Iterab
         sources = [p for p in _producers(node) if p not in ignored]
         groups.visit(node, sources, node in able)
     return groups.members()
+
+
+def working_groups(nodes: Sequence[ir.Node], able: Iterable[ir.Node]) -> list[list[ir.Node]]:
+    """The segments that do more than move and convert numbers; arguments as for `partition`."""
+    groups = partition(nodes, able, (node for node in nodes if is_constant_dequantize(node)))
+    return [group for group in groups if any(node.op_type in WORK for node in group)]
 
 
 def _producers(node: ir.Node) -> list[ir.Node]:

@@ -12,6 +12,7 @@ from edgebig.graph.edit import constant_array, working_copy
 from edgebig.graph.load import describe_source
 from edgebig.graph.shapes import infer_shapes, static_shape
 from edgebig.runtime.contrib_shapes import declare_shapes
+from edgebig.runtime.fold_quantized import fold_quantized_constants
 
 # Shapes, axes and indices are this small; weights are not touched.
 SMALL = 1024
@@ -40,12 +41,14 @@ def specialise(model: ir.Model, shapes: Shapes) -> ir.Model:
         shapes: Shape of each input that has dynamic axes (others may be given too).
 
     Returns:
-        The copy: its values have the shapes that follow, and nodes that compute shapes are folded into constants.
+        The copy: its values have the shapes that follow; nodes that compute shapes, and those that quantize constants,
+        are folded into constants.
 
     Raises:
         InvalidModelError: A shape contradicts the model's input.
     """
     copy = working_copy(model)
+    fold_quantized_constants(copy.graph)
     for value in copy.graph.inputs:
         shape = shapes.get(value.name or "")
         if shape is not None:

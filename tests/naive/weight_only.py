@@ -1,7 +1,5 @@
 """Oracles of weight-only quantization: loops that read a file's packed weights by the text of the specifications."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
@@ -62,11 +60,6 @@ def least_error(block: NDArray, levels: int, scales: NDArray) -> float:
                 error += float(weight - scale * (q - point)) ** 2
             best = min(best, error)
     return best
-
-
-def outputs_of(matrix: NDArray[np.float64], feeds: Mapping[str, NDArray], name: str) -> NDArray[np.float64]:
-    """A feed times the transpose of a matrix, in float64."""
-    return feeds[name].astype(np.float64) @ matrix.T
 
 
 def _entry(packed: NDArray, place: int, bits: int) -> int:

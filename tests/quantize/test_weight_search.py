@@ -8,11 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from edgebig.data.samples import open_samples
+from edgebig.graph.interface import input_specs
 from edgebig.graph.weights import WeightedNode, weighted_nodes
+from edgebig.quantize.engine import StaticChoice, StaticEngine
+from edgebig.quantize.formats.qdq import WeightRule
+from edgebig.quantize.prepare import prepare
 from edgebig.quantize.weight_search import column_importance, pair_rule
 from edgebig.quantize.weight_search_kernel import ANY_TWO, NEIGHBOURS, NO_PAIRS, round_row
 from edgebig.quantize.weights import QuantizedWeight, quantize_weight
-from tests.quantize.build import build, normal
+from edgebig.targets import targets
+from tests.quantize.build import build, normal, run, sqnr_db
 
 
 def gemm(array: np.ndarray) -> WeightedNode:
@@ -95,3 +101,24 @@ def test_scales_stay_above_their_limits() -> None:
     smallest = np.full(4, 0.05, np.float32)
     found = quantize_weight(gemm(normal(4, 16, scale=0.1)), 8, search=True, smallest=smallest)
     assert (found.scales >= smallest).all()
+
+
+def test_a_given_weight_whose_scales_leave_no_room_for_the_bias_is_quantized_anew() -> None:
+    array = normal(4, 8, scale=1e-9)
+    text = "g (float[N, 8] x) => (float[N, 4] y) { y = Gemm<transB = 1>(x, w, b) }"
+    model, feed = build(text, w=array, b=np.full(4, 3.0, np.float32)), {"x": normal(16, 8)}
+    samples = open_samples(feed, input_specs(model))
+    engine = StaticEngine(prepare(model, feed, targets.get("ort-cpu")()))
+    engine.calibrate(samples, engine.bytes_per_sample, budget=1 << 30, threads=1)
+    (unit,) = engine.plan.placement.units
+    assert unit.weighted is not None
+    given_weight = quantize_weight(unit.weighted, 8, search=True)
+    choice = StaticChoice(
+        ranges=engine.ranges("minmax"),
+        rule=WeightRule(8, pair_sums=False),
+        weights={unit.node.name or "": given_weight},
+    )
+    result = engine.write(choice)
+    (written,) = result.writer.weights.values()
+    assert (written.scales > given_weight.scales).all()
+    assert sqnr_db(run(model, feed), run(result.model, feed)) > 40

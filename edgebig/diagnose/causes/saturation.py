@@ -15,7 +15,7 @@ from edgebig.records.diagnose import Cause
 KIND = "U8S8 saturation"
 LIMIT = 32767
 # Below this error of the sums nothing is worth saying.
-LEAST_ERROR = 0.01
+LEAST_ERROR = 0.02
 
 
 def detect(context: Context, layer: ir.Node) -> Cause | None:

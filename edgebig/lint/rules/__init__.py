@@ -14,6 +14,7 @@ from edgebig.lint.rules import (
     not_fused,
     operator_form,
     precision,
+    residual_pair,
     saturation,
     shapes,
     shared_pair,
@@ -50,6 +51,7 @@ RULES: tuple[Rule, ...] = (
     # Where they stand.
     not_fused.RULE,
     float_edge.RULE,
+    residual_pair.RULE,
     shared_pair.RULE,
     shapes.RULE,
     precision.RULE,

@@ -18,6 +18,7 @@ from edgebig.lint.quantized import (
 )
 from edgebig.lint.rule import Rule
 from edgebig.records.lint import Finding, Severity
+from edgebig.targets.base import Elementwise
 
 NAME = "not-fused"
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -54,10 +55,18 @@ def missing_side(node: ir.Node, context: Context) -> tuple[str, str] | None:
     if node.op_type in WEIGHTED:
         return _weighted(node, inputs, covered, needs_result)
     if not all(covered):
-        if not _ends_in_integers(node):
+        if not _ends_in_integers(node) or _is_residual(node, inputs, covered, context):
             return None  # a float operator behind an integer part: nobody meant it to run in integers
         return "an input is float while the result is quantized", describe_value(inputs[covered.index(False)])
     return None
+
+
+def _is_residual(node: ir.Node, inputs: list[ir.Value], covered: list[bool], context: Context) -> bool:
+    """Whether the one float input of an Add is the product that the target fuses the Add into."""
+    if context.target.elementwise is not Elementwise.RESIDUAL or node.op_type != "Add":
+        return False
+    producers = [value.producer() for value, has_pair in zip(inputs, covered, strict=True) if not has_pair]
+    return all(producer is not None and producer.op_type in WEIGHTED for producer in producers)
 
 
 def _weighted(node: ir.Node, inputs: list[ir.Value], covered: list[bool], needs_result: bool) -> tuple[str, str] | None:

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from edgebig.graph.weights import WeightedNode
 from edgebig.quantize.engine import StaticEngine
-from edgebig.quantize.formats.qdq import WeightRule
+from edgebig.quantize.formats.weight_form import WeightRule, has_channel_scales
 from edgebig.quantize.unit import Unit
+from edgebig.quantize.weights import adds_no_pairs
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Layer:
 
 
 def layers_of(engine: StaticEngine, rule: WeightRule) -> tuple[Layer, ...]:
-    """All layers that may run in integers.
+    """All layers that may run in integers with a scale per output channel.
 
     Args:
         engine: The engine.
@@ -54,14 +55,14 @@ def layers_of(engine: StaticEngine, rule: WeightRule) -> tuple[Layer, ...]:
     """
     sharing: dict[tuple[str, int, int], list[Unit]] = {}
     for unit in engine.plan.candidates.units:
-        if unit.weighted is not None:
-            weighted = unit.weighted
+        weighted = unit.weighted
+        if weighted is not None and has_channel_scales(unit, engine.prepared.facts.target):
             key = (weighted.weight.name or "", weighted.output_axis, weighted.groups)
             sharing.setdefault(key, []).append(unit)
     layers = []
     for units in sharing.values():
         assert units[0].weighted is not None  # see above
-        layers.append(Layer(tuple(units), rule.of(units[0].weighted)))
+        layers.append(Layer(tuple(units), WeightRule(8, pair_sums=False) if adds_no_pairs(units[0].weighted) else rule))
     return tuple(layers)
 
 

@@ -43,7 +43,8 @@ def rescaled_engine(
         return engine, done.report
     shapes = dict(before.facts.shapes) | {new: before.facts.shapes[old] for new, old in done.added.items()}
     facts = dataclasses.replace(before.facts, shapes=shapes)
-    after = StaticEngine(dataclasses.replace(before, model=model, facts=facts), excluded)
+    # In integers the Mul would read the very steps that it is there to avoid.
+    after = StaticEngine(dataclasses.replace(before, model=model, facts=facts), {*excluded, *done.added})
     again = {*done.changed, *done.added} & set(after.statistics)
     after.statistics.update({name: engine.statistics[name] for name in after.statistics if name not in again})
     bytes_again = dict(sizes) | {new: sizes[old] for new, old in done.added.items()}

@@ -40,7 +40,7 @@ class StagedRun:
         self.stages = cut_into_stages(model.graph, self._wanted, sizes, budget)
         self._sessions: list[Session] = []
         for stage in self.stages:
-            self._sessions.append(Session(stage_model(model, stage), threads=threads, opener=_open))
+            self._sessions.append(Session(stage_model(model, stage), threads=threads, opener=open_without_spinning))
         self._last_use = {name: index for index, stage in enumerate(self.stages) for name in stage.inputs}
 
     def run(self, feed: Feed) -> Iterator[dict[str, NDArray]]:
@@ -93,7 +93,7 @@ class StagedRun:
         self._sessions.clear()
 
 
-def _open(path: str, options: Any, providers: list[str]) -> Any:
+def open_without_spinning(path: str, options: Any, providers: list[str]) -> Any:
     """Threads that go on spinning after a run would take the time of those that gather the statistics."""
     ort = require("onnxruntime", extra="cpu", purpose="running a model")
     options.add_session_config_entry("session.force_spinning_stop", "1")

@@ -10,6 +10,11 @@ from edgebig.quantize.calibrate.histogram import Histogram
 from edgebig.quantize.calibrate.moments import Moments
 from edgebig.quantize.calibrate.stream import take_in
 
+# Up to so many values the histogram counts all. Of further batches it counts one block in so many, with that weight:
+# a tail of one in 100,000 already holds dozens of values, and counting takes longer than all else.
+COUNT_ALL = 1 << 21
+COUNT_EVERY = 4
+
 
 @dataclass
 class TensorStatistics:
@@ -19,7 +24,8 @@ class TensorStatistics:
         name: The tensor's name.
         low: Smallest value; infinity before the first.
         high: Largest value; minus infinity before the first.
-        histogram: Counts of the values; None where no range method needs them.
+        histogram: Counts of the values, of large tensors a part of them (see COUNT_ALL); None where no range method
+            needs them.
         channel_axis: The axis whose channels are looked at one by one; None for none.
         channels: What is known of them; None where there is no such axis, nothing was seen yet, or the number of
             channels changed from batch to batch.
@@ -50,7 +56,8 @@ class TensorStatistics:
         if values.size == 0:
             return
         axis = self.channel_axis if values.ndim else None
-        found = take_in(np.ascontiguousarray(values, np.float32), self.histogram, axis)
+        every = 1 if self.count < COUNT_ALL else COUNT_EVERY
+        found = take_in(np.ascontiguousarray(values, np.float32), self.histogram, axis, every=every, phase=self.feeds)
         if found is None:
             raise InvalidDataError(
                 f"the float model gives NaN or infinity in tensor {self.name!r} on these samples. "

@@ -20,7 +20,7 @@ from edgebig.quantize.calibrate.moments import Moments
 from edgebig.quantize.calibrate.statistics import TensorStatistics
 from edgebig.runtime.cache_files import facts_of, read, remove, remove_unfinished, stamp, write_whole
 
-FORMAT = "edgebig statistics 1"
+FORMAT = "edgebig statistics 2"
 # Files beyond this, those used last excepted, are removed.
 LIMIT_BYTES = 256 << 20
 _NO_EXPONENT = np.iinfo(np.int32).min

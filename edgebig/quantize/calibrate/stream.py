@@ -15,13 +15,17 @@ _INFINITY = np.uint32(0x7F800000)
 _scratch = threading.local()
 
 
-def take_in(values: NDArray, histogram: Histogram | None, axis: int | None) -> Moments | None:
+def take_in(
+    values: NDArray, histogram: Histogram | None, axis: int | None, *, every: int = 1, phase: int = 0
+) -> Moments | None:
     """Count values, and find their extremes and moments. Several threads may fill different histograms at once.
 
     Args:
         values: float32, contiguous, not empty.
         histogram: Gets the counts; its range grows as needed. None counts nothing.
         axis: The axis that counts channels; None takes the whole as one channel.
+        every: One block of 4096 values in so many is counted, that many times; extremes and moments are of all.
+        phase: Chooses the blocks; it should change from batch to batch.
 
     Returns:
         The moments of these values; None where one of them is NaN or infinite. Some may have been counted by then.
@@ -47,9 +51,9 @@ def take_in(values: NDArray, histogram: Histogram | None, axis: int | None) -> M
     begin = 0
     while True:
         limit, per_unit = _range(histogram)
-        begin, magnitude = stream(*views, begin, limit, per_unit, bins, tables, *gathered)
+        begin, magnitude = stream(*views, begin, limit, per_unit, every, phase, bins, tables, *gathered)
         if histogram is not None:
-            flush(tables, histogram.counts)
+            flush(tables, every, histogram.counts)
         if magnitude == 0:
             return Moments.from_bits(*gathered, count=outer, inner=1 if in_rows else inner, row=inner if in_rows else 1)
         if magnitude >= _INFINITY or histogram is None:

@@ -116,7 +116,7 @@ class QdqWriter:
     def weight(self, unit: Unit, activation: ir.Value | None) -> ir.Value:
         """Quantize a unit's weight; return its dequantized form."""
         assert unit.weighted is not None  # the caller is the writer of a weighted unit
-        weight = self._given_weights.get(unit) or self._quantized(unit, activation)
+        weight = self._given(unit, activation) or self._quantized(unit, activation)
         self.weights[unit] = weight
         integers, axis = weight.integers, weight.axis
         if transposed_gemm(unit, self.target):
@@ -207,10 +207,19 @@ class QdqWriter:
                 floats = floats or self.around(source, written, read)
                 self._nodes.take_over_output(final, floats)
 
+    def _given(self, unit: Unit, activation: ir.Value | None) -> QuantizedWeight | None:
+        """The weight that was quantized before, where its scales leave room for the bias."""
+        weight, limits = self._given_weights.get(unit), self._scale_limits(unit, activation)
+        if weight is None or limits is None:
+            return weight
+        return weight if (weight.scales >= limits.reshape(-1, weight.scales.size).max(axis=0)).all() else None
+
     def _quantized(self, unit: Unit, activation: ir.Value | None) -> QuantizedWeight:
+        return quantize_for(unit, self._rule, self.target, self._scale_limits(unit, activation))
+
+    def _scale_limits(self, unit: Unit, activation: ir.Value | None) -> NDArray | None:
         bias = bias_of(unit) if self.target.bias is Bias.INT32 else None
-        limits = None if bias is None else bias_scale_limits(bias, self._params_of(activation).scale)
-        return quantize_for(unit, self._rule, self.target, limits)
+        return None if bias is None else bias_scale_limits(bias, self._params_of(activation).scale)
 
     def _params_of(self, value: ir.Value | None) -> QParams:
         """The parameters a value is read with in the dtype of now."""

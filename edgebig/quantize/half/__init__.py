@@ -1,4 +1,4 @@
-"""Float16 weights and arithmetic, with float32 where float16 loses: half the size, and faster on GPUs."""
+"""Float16 weights and arithmetic, with float32 where float16 loses: half the size, for GPUs."""
 
 from edgebig.quantize.half.convert import convert_to_half
 from edgebig.quantize.half.modes import candidates

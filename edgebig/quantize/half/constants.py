@@ -25,10 +25,10 @@ def half_array(tensor: ir.TensorProtocol) -> tuple[NDArray[np.float16], float]:
             result[start : start + len(part)] = cut
         else:
             result[()] = cut
-        finite = np.isfinite(part)
-        wide = part.astype(np.float64)
-        error += float(np.square(cut.astype(np.float64) - wide, where=finite, out=np.zeros(part.shape)).sum())
-        power += float(np.square(wide, where=finite, out=np.zeros(part.shape)).sum())
+        wide = np.where(np.isfinite(part), part, 0.0).astype(np.float64)
+        rounded = np.where(np.isfinite(part), cut, 0.0).astype(np.float64)
+        error += float(np.square(rounded - wide).sum())
+        power += float(np.square(wide).sum())
     return result, error / power if power else 0.0
 
 

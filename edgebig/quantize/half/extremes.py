@@ -5,7 +5,7 @@ else into NaN after a softmax. Epsilons of 1e-12 become zero, and what they guar
 read such constants stay in float32, and those that read their results, up to where values are bounded again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 
 import numpy as np
 import onnx_ir as ir
@@ -37,18 +37,15 @@ HUGE = "a constant in or before it is beyond float16's range of 65504"
 TINY = "a guard against division by zero in or before it is 0 in float16"
 
 
-def extreme_nodes(nodes: Iterable[ir.Node]) -> dict[ir.Node, str]:
-    """The nodes that must stay in float32, with the reason.
-
-    Args:
-        nodes: Of a graph and its subgraphs, each after those whose results it reads.
-    """
+def extreme_nodes(graph: ir.Graph) -> dict[ir.Node, str]:
+    """The nodes of a graph and its subgraphs that must stay in float32, with the reason."""
     reasons: dict[ir.Node, str] = {}
     huge: set[ir.Value] = set()
     tiny: set[ir.Value] = set()
-    for node in nodes:
+    for node in _inside_out(graph):
         read = [value for value in node.inputs if value is not None]
-        reads_huge = any(value in huge for value in read) or _holds_huge(node)
+        inner = [value for body in _bodies(node) for value in body.outputs]
+        reads_huge = any(value in huge for value in (*read, *inner)) or _holds_huge(node)
         reads_tiny = any(value in tiny for value in read) or any(_is_guard(value) for value in read)
         if reads_huge:
             reasons[node] = HUGE
@@ -61,11 +58,26 @@ def extreme_nodes(nodes: Iterable[ir.Node]) -> dict[ir.Node, str]:
     return reasons
 
 
+def _inside_out(graph: ir.Graph) -> Iterator[ir.Node]:
+    """All nodes, those of a node's subgraphs before the node itself."""
+    for node in graph:
+        for body in _bodies(node):
+            yield from _inside_out(body)
+        yield node
+
+
+def _bodies(node: ir.Node) -> list[ir.Graph]:
+    attributes = list(node.attributes.values())
+    bodies = [attribute.as_graph() for attribute in attributes if attribute.type == ir.AttributeType.GRAPH]
+    several = [attribute.as_graphs() for attribute in attributes if attribute.type == ir.AttributeType.GRAPHS]
+    return [*bodies, *(body for graphs in several for body in graphs)]
+
+
 def _holds_huge(node: ir.Node) -> bool:
     if node.op_type in BOUNDS:
         return False
     values = [value.const_value for value in node.inputs if value is not None and value.is_initializer()]
-    made = node.attributes.get("value") if node.op_type == "ConstantOfShape" else None
+    made = node.attributes.get("value") if node.op_type in ("ConstantOfShape", "Constant") else None
     return any(_exceeds(tensor) for tensor in [*values, made.as_tensor() if made is not None else None])
 
 

@@ -15,6 +15,7 @@ FLOAT_OPS = {
     **dict.fromkeys(("Softplus", "Exp", "Log", "Pow", "Sqrt", "Reciprocal", "Mod", "Range", "Det"), _STEEP),
     **dict.fromkeys(("Sin", "Cos", "Tan", "Sinh", "Cosh"), _STEEP),
     **dict.fromkeys(("TopK", "RoiAlign", "NonMaxSuppression", "GridSample"), "it decides by small differences"),
+    "Constant": "it is the output of a subgraph",
     **dict.fromkeys(("If", "Loop", "Scan", "SequenceMap"), "values that cross a subgraph's border keep their type"),
     **dict.fromkeys(
         ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"), "it is quantized, with scales in float32"

@@ -29,11 +29,10 @@ def candidates(graph: ir.Graph) -> dict[ir.Node, str]:
     Returns:
         Node -> "" if it can, else the reason in words; nodes without float32 values are missing.
     """
-    nodes = list(ir.traversal.RecursiveGraphIterator(graph))
-    extremes = extreme_nodes(nodes)
+    extremes = extreme_nodes(graph)
     opset = next((graph.opset_imports[domain] for domain in STANDARD if domain in graph.opset_imports), MINIMUM_OPSET)
     reasons: dict[ir.Node, str] = {}
-    for node in nodes:
+    for node in ir.traversal.RecursiveGraphIterator(graph):
         values = [value for value in (*node.inputs, *node.outputs) if value is not None and value.name]
         if any(value.dtype is None for value in values):
             reasons[node] = "the type of its values is not known"

@@ -12,7 +12,7 @@ from edgebig.quantize.half.constants import half_array, half_constant
 from edgebig.quantize.half.float_ops import FLOAT_INPUTS
 from edgebig.quantize.half.modes import half_inputs, settle
 from edgebig.quantize.weight_only.spool import Spool
-from edgebig.quantize.weight_only.stored import Store
+from edgebig.quantize.weight_only.stored import Store, drop_initializer
 
 FLOAT, HALF = ir.DataType.FLOAT, ir.DataType.FLOAT16
 
@@ -33,6 +33,7 @@ def write_half(model: ir.Model, nodes: Collection[ir.Node]) -> tuple[Change, ...
     changes = [writer.rewrite(node) for node in order if node in half]
     writer.cast_back()
     RemoveUnusedNodesPass()(model)
+    writer.remove_floats()
     return tuple(changes)
 
 
@@ -78,6 +79,12 @@ class _Writer:
             readers = [(n, i) for n, i in value.uses() if n not in self._half or _is_fixed(n, i)]
             if readers or value.is_graph_output():
                 self._cast_for(value, readers)
+
+    def remove_floats(self) -> None:
+        """Drop the float32 constants that nothing reads any more, those of subgraphs included."""
+        for value in self._halves:
+            if _is_constant(value) and not value.uses() and not value.is_graph_output():
+                drop_initializer(value)
 
     def _pass_by(self, node: ir.Node) -> None:
         """Let readers of a Cast to float16 read what it casts, where that is float16 by now."""

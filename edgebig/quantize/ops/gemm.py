@@ -18,8 +18,6 @@ def gemm(node: ir.Node, facts: Facts) -> Unit | str:
     if node.attributes.get_int("transA", 0):
         return "its first factor is transposed"
     bias = weighted.bias
-    if node.attributes.get_float("alpha", 1.0) != 1.0 or (bias and node.attributes.get_float("beta", 1.0) != 1.0):
-        return "it scales its product or its bias (alpha, beta) by what is not constant"
     if bias is not None:
         array = constant_array(bias)
         if array is None or array.size not in (1, weighted.array().shape[weighted.output_axis]) or array.ndim > 2:

@@ -84,7 +84,12 @@ def mix(job: Job, calibrated: Calibrated | None, parts: Parts, products: str, le
     schemes += [DYNAMIC] if on_the_fly else []
     schemes += [WEIGHTS] if stored else []
     nodes = with_changes(start.nodes, changes)
-    return dataclasses.replace(start, nodes=nodes, scheme=" + ".join(schemes) or "float")
+    return dataclasses.replace(
+        start,
+        nodes=nodes,
+        scheme=" + ".join(schemes) or "float",
+        rewrite=lambda more: mix(job, calibrated, parts, products, more),
+    )
 
 
 def _start(job: Job, calibrated: Calibrated | None, excluded: frozenset[str]) -> Draft:
@@ -94,7 +99,8 @@ def _start(job: Job, calibrated: Calibrated | None, excluded: frozenset[str]) ->
         return static_draft(calibrated, dataclasses.replace(choice, excluded=choice.excluded | excluded))
     model = working_copy(job.prepared.model)
     rows = float_rows(model.graph, job.prepared.facts, {})
-    return Draft(model, rows, scheme="", weight_bits=weight_rule(job.options.weight_bits, job.prepared.facts.target)[1])
+    bits = weight_rule(job.options.weight_bits, job.prepared.facts.target)[1]
+    return Draft(model, rows, scheme="", weight_bits=bits, rewrite=lambda left: _start(job, None, left))
 
 
 def _write_dynamic(job: Job, model: ir.Model, names: Collection[str]) -> tuple[Change, ...]:

@@ -72,6 +72,7 @@ def draft(calibrated: Calibrated, choice: StaticChoice) -> Draft:
         nodes=_with_weight_errors(result),
         scheme="int8",
         weight_bits=calibrated.weight_bits,
+        rewrite=lambda left: draft(calibrated, dataclasses.replace(choice, excluded=choice.excluded | left)),
         tensors=engine.quantized_tensors(result.writer),
         calibration=calibrated.calibration,
         feeds=max((found.feeds for found in engine.statistics.values()), default=0),

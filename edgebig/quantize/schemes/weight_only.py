@@ -15,11 +15,12 @@ from edgebig.records.quantize import AUTO
 GPTQ = "gptq"
 
 
-def weight_only(job: Job, *, bits: int) -> Draft:
+def weight_only(job: Job, left: frozenset[str] = frozenset(), *, bits: int) -> Draft:
     """See `edgebig.quantize.schemes.Scheme`.
 
     Args:
         job: The request.
+        left: Names of nodes that stay in float, besides those the user wants there.
         bits: 8 or 4.
     """
     settings = settings_of(job, bits)
@@ -29,7 +30,7 @@ def weight_only(job: Job, *, bits: int) -> Draft:
         raise_opset(result, needed)
     found = candidates(result.graph, settings)
     rows = float_rows(result.graph, job.prepared.facts, found)
-    nodes = [node for node, reason in found.items() if not reason and (node.name or "") not in job.excluded]
+    nodes = [node for node, reason in found.items() if not reason and (node.name or "") not in job.excluded | left]
     samples = job.needed(job.observed) if settings.method == GPTQ else None
     changes = write_weight_only(result, nodes, settings, samples=samples)
     if not changes:
@@ -43,6 +44,7 @@ def weight_only(job: Job, *, bits: int) -> Draft:
         nodes=with_changes(rows, changes),
         scheme=f"int{bits}-weight",
         weight_bits=f"{bits}, blocks of {settings.block_size}, {settings.method}",
+        rewrite=partial(weight_only, job, bits=bits),
     )
 
 

@@ -145,7 +145,7 @@ def _round(weight: Real, scale: Real, point: int, levels: int) -> Real:
 def _error(row: NDArray, scale: Real, point: int, levels: int) -> tuple[Real, Real]:
     """The squared error, and the scale that makes it least for the integers found."""
     error, product, square = np.float32(0.0), np.float32(0.0), np.float32(0.0)
-    low, high = np.float32(-point), np.float32(levels - point)
+    low, high = -np.float32(point), np.float32(levels) - np.float32(point)  # a uint8 has no negative
     inverse = np.float32(1.0) / scale
     for j in range(row.size):
         w = row[j]
@@ -162,7 +162,7 @@ def _error(row: NDArray, scale: Real, point: int, levels: int) -> tuple[Real, Re
 @numba.njit(nogil=True, cache=True, fastmath=_SUMS)
 def _norm(row: NDArray, scale: Real, point: int, levels: int) -> Real:
     total = np.float32(0.0)
-    low, high = np.float32(-point), np.float32(levels - point)
+    low, high = -np.float32(point), np.float32(levels) - np.float32(point)  # a uint8 has no negative
     inverse = np.float32(1.0) / scale
     for j in range(row.size):
         centred = np.rint(row[j] * inverse)
@@ -180,7 +180,7 @@ def _split(row: NDArray, scale: Real, point: int, levels: int, stiffness: Real) 
         Sums of weight times integer, of squared integers, and of what the integers exceed the weights by, in steps.
     """
     product, square, offset = np.float32(0.0), np.float32(0.0), np.float32(0.0)
-    low, high = np.float32(-point), np.float32(levels - point)
+    low, high = -np.float32(point), np.float32(levels) - np.float32(point)  # a uint8 has no negative
     inverse, weight = np.float32(1.0) / scale, np.float32(1.0 / stiffness)
     for j in range(row.size):
         steps = row[j] * inverse

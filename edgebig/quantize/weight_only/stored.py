@@ -120,3 +120,10 @@ class Store:
 def int64(*values: int) -> NDArray[np.int64]:
     """A small constant of shapes and axes."""
     return np.asarray(values, np.int64)
+
+
+def drop_initializer(value: ir.Value) -> None:
+    """Take a constant that nothing reads out of its graph."""
+    graph, name = value.graph, value.name or ""
+    if isinstance(graph, ir.Graph) and name in graph.initializers:
+        del graph.initializers[name]

@@ -21,7 +21,7 @@ from edgebig.quantize.weight_only.readers import Form
 from edgebig.quantize.weight_only.settings import WeightOnlySettings
 from edgebig.quantize.weight_only.size import Storage
 from edgebig.quantize.weight_only.spool import Spool
-from edgebig.quantize.weight_only.stored import Store
+from edgebig.quantize.weight_only.stored import Store, drop_initializer
 
 FOUR_BIT_IR_VERSION = 10
 # GPTQ takes layers in the graph's order, in so many parts: each part sees what the parts before it really give.
@@ -170,6 +170,10 @@ def _observed(group: Group) -> list[str]:
 
 def _finish(model: ir.Model, groups: Sequence[Group]) -> None:
     RemoveUnusedNodesPass()(model)
+    for group in groups:
+        # The pass leaves unused initializers of subgraphs.
+        if not group.value.uses():
+            drop_initializer(group.value)
     if any(group.spec.storage is Storage.NBITS for group in groups):
         model.opset_imports.setdefault(DOMAIN, 1)
     if any(group.spec.storage is not Storage.NBITS and group.spec.bits == 4 for group in groups):
