@@ -11,6 +11,7 @@ from edgebig.cli.options import FILE, RegistryChoice, data_option, json_option, 
 from edgebig.cli.output import check_json_target, plain_table, progress, show
 from edgebig.files import check_output
 from edgebig.records.quantize import (
+    AUTO,
     BLOCK_SIZES,
     FLOAT,
     FORMATS,
@@ -41,7 +42,7 @@ def _targets() -> tuple[str, ...]:
 def _methods() -> tuple[str, ...]:
     from edgebig.quantize.calibrate import calibration_methods
 
-    return calibration_methods.names()
+    return (AUTO, *calibration_methods.names())
 
 
 @click.command("quantize")

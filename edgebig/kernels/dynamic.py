@@ -1,22 +1,18 @@
 """Quantization at run time: DynamicQuantizeLinear, and the matrix product that takes its scale and zero point."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from llvmlite import ir
 from numpy.typing import ArrayLike, NDArray
 
-from edgebig.kernels import dots
 from edgebig.kernels.dense import Conv
-from edgebig.kernels.dynamic_tile import DynamicTile, load_parameters
+from edgebig.kernels.dynamic_product import OPERANDS, check_dynamic, dynamic_constants, dynamic_run
 from edgebig.kernels.elementwise_loop import check_counts, emit_stream
 from edgebig.kernels.epilogue import concatenate, store_part
-from edgebig.kernels.errors import KernelError
 from edgebig.kernels.float_rows import LANES, element, fold, load_floats, stepped, walk
-from edgebig.kernels.float_unary import PLAIN
-from edgebig.kernels.packing import pad_filters
 from edgebig.kernels.vector import F32, I8, I32, Value, at, const, fill, load, splat, store, vector_of
 
 _ROUND, _ROUND_BITS = 12582912.0, 0x4B400000  # 1.5 * 2**23: adding it rounds half to even
@@ -128,14 +124,10 @@ class DynamicMatMul:
     y_pitch: int = 0
     tasks: int = 1
 
-    operands: ClassVar[tuple[str, ...]] = ("x", "parameters", "weights", "column_sums", "bias", "multiplier", "y")
+    operands: ClassVar[tuple[str, ...]] = OPERANDS
 
     def __post_init__(self) -> None:
-        if self.activation and self.activation not in PLAIN:
-            raise KernelError(f"activation is {self.activation!r}; known are {', '.join(PLAIN)}, or '' for none.")
-        if dots.get(self.dot).real:
-            raise KernelError(f"{self.dot} multiplies floats; give a dot product of integers.")
-        self._product.__post_init__()
+        check_dynamic(self._product, self.activation)
 
     @property
     def _product(self) -> Conv:
@@ -173,17 +165,7 @@ class DynamicMatMul:
         Raises:
             KernelError: Shapes disagree, or the dot product is not exact for these weights.
         """
-        product = self._product
-        packed = product.constants(weights[:, :, None, None], None, multiplier, weight_zero_point)
-        zero_point = np.broadcast_to(np.asarray(weight_zero_point, np.int64), (self.columns,))
-        sums = weights.sum(axis=1, dtype=np.int64) - self.inner * zero_point
-        reals = np.zeros(self.columns, np.float32) if bias is None else np.asarray(bias, np.float32)
-        return {
-            "weights": packed["weights"],
-            "column_sums": pad_filters(sums.astype(np.int32), 1, product.work.blocks),
-            "bias": pad_filters(reals, 1, product.work.blocks),
-            "multiplier": packed["multiplier"],
-        }
+        return dynamic_constants(self._product, weights[:, :, None, None], bias, multiplier, weight_zero_point)
 
     def build(self) -> Callable[..., Any]:
         """The jitted function `run(x, parameters, weights, column_sums, bias, multiplier, y, task)`.
@@ -191,22 +173,4 @@ class DynamicMatMul:
         Raises:
             KernelError: The processor lacks the dot product.
         """
-        if not dots.runs(dots.get(self.dot)):
-            known = ", ".join(dot.name for dot in dots.available())
-            raise KernelError(f"this processor has no {self.dot}; it has {known}")
-        work = self._product.work
-
-        def body(b: ir.IRBuilder, *values: Value) -> None:
-            x, parameters, weights, column_sums, bias, multiplier, y, task = values
-            scale, zero_point = load_parameters(b, parameters)
-            fields = {name: getattr(work.tile, name) for name in work.tile.__dataclass_fields__}
-            tile = DynamicTile(
-                **fields,
-                scale=scale,
-                zero_point=zero_point,
-                bias_after=b.sub(bias, multiplier),
-                activation=self.activation,
-            )
-            replace(work, tile=tile).emit(b, x, weights, column_sums, multiplier, y, task)
-
-        return stepped(len(self.operands), body)
+        return dynamic_run(self._product, self.activation)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from llvmlite import ir
 
 from edgebig.kernels.integer import Int
-from edgebig.kernels.vector import F32, I8, I16, Loop, Value, at, const, fill, load, store, vector_of
+from edgebig.kernels.vector import F32, I8, I16, I32, Loop, Value, at, const, fill, load, splat, store, vector_of
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Window:
         pads: Rows above and columns to the left of the image.
         padded: Whether some window reaches outside the image.
         x_pitch: Values between neighbouring pixels of the image.
-        padding: The value outside the image.
+        padding: The value outside the image: a number, or an i32 known at run time.
     """
 
     height: int
@@ -43,7 +43,7 @@ class Window:
     pads: tuple[int, int]
     padded: bool
     x_pitch: int
-    padding: int
+    padding: Value | int
 
     @property
     def run(self) -> int:

@@ -1,7 +1,6 @@
 """Extremes and first moments of channels, over batches."""
 
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,40 +24,6 @@ class Moments:
     squares: NDArray
     count: int
 
-    @classmethod
-    def from_bits(
-        cls,
-        highest: NDArray,
-        lowest: NDArray,
-        farthest: NDArray,
-        sums: NDArray,
-        squares: NDArray,
-        *,
-        count: int,
-        inner: int,
-        row: int,
-    ) -> Self:
-        """Read what the kernels gather.
-
-        Args:
-            highest: Largest bits as signed integers, int32 [channels * inner].
-            lowest: Smallest bits as signed integers, likewise.
-            farthest: Largest bits as unsigned integers, uint32, likewise.
-            sums: Sums, float64, likewise.
-            squares: Sums of squares, likewise.
-            count: Rows that were taken in.
-            inner: Neighbouring entries that belong to one channel.
-            row: Values of a row that went into an entry.
-        """
-        # Where no value is negative, the smallest has the smallest bits; else it has the largest as unsigned ones.
-        low = np.where(farthest >= 1 << 31, farthest.view(np.int32), lowest).view(np.float32)
-        # Where all are negative, the largest has the smallest bits as signed ones.
-        high = np.where(highest >= 0, highest, lowest).view(np.float32)
-        if inner > 1:
-            low, high = low.reshape(-1, inner).min(axis=1), high.reshape(-1, inner).max(axis=1)
-            sums, squares = sums.reshape(-1, inner).sum(axis=1), squares.reshape(-1, inner).sum(axis=1)
-        return cls(low, high, sums, squares, count * inner * row)
-
     def add(self, other: "Moments") -> None:
         """Take in those of further values of the same channels."""
         np.minimum(self.low, other.low, out=self.low)
@@ -66,3 +31,24 @@ class Moments:
         self.sums += other.sums
         self.squares += other.squares
         self.count += other.count
+
+
+def moments(extremes: NDArray, sums: NDArray, *, count: int, inner: int) -> Moments:
+    """Read what the kernels gather.
+
+    Args:
+        extremes: The largest and the smallest bits as signed integers, and the largest as unsigned ones,
+            int64 [3, channels * inner].
+        sums: Sums of values and of squares, float64, likewise [2, ...].
+        count: Values of each channel.
+        inner: Neighbouring entries that belong to one channel.
+    """
+    highest, lowest, farthest = extremes
+    # Where no value is negative, the smallest has the smallest bits; else it has the largest as unsigned ones.
+    low = np.where(farthest >= 1 << 31, farthest, lowest).astype(np.uint32).view(np.float32)
+    # Where all are negative, the largest has the smallest bits as signed ones.
+    high = np.where(highest >= 0, highest, lowest).astype(np.int32).view(np.float32)
+    if inner > 1:
+        low, high = low.reshape(-1, inner).min(axis=1), high.reshape(-1, inner).max(axis=1)
+        sums = sums.reshape(2, -1, inner).sum(axis=2)
+    return Moments(low, high, sums[0], sums[1], count)

@@ -2,12 +2,14 @@
 
 import math
 import threading
+from functools import cache
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgebig.quantize.calibrate.histogram import Histogram
-from edgebig.quantize.calibrate.moments import Moments
+from edgebig.quantize.calibrate.moments import Moments, moments
 
 # Rows shorter than this are no good for vectors; neighbouring channels then go side by side.
 _SHORT_ROW = 16
@@ -30,32 +32,26 @@ def take_in(
     Returns:
         The moments of these values; None where one of them is NaN or infinite. Some may have been counted by then.
     """
-    # Numba is loaded when something is counted, not when a command shows its help.
-    from edgebig.quantize.calibrate.stream_kernels import (
-        BLOCK,
-        flush,
-        stream_columns,
-        stream_rows,
-        stream_short_rows,
-    )
-
+    kernels = _kernels()
     outer, channels, inner = _layout(values.shape, axis)
     in_rows = inner >= _SHORT_ROW or channels == 1
     size = channels if in_rows else channels * inner
-    shaped = values.reshape(outer * channels, inner) if in_rows else values.reshape(outer, size)
-    stream = stream_columns if not in_rows else stream_rows if inner >= BLOCK else stream_short_rows
-    views = shaped, shaped.view(np.int32), shaped.view(np.uint32)
-    highest, lowest = np.full(size, -(1 << 31), np.int32), np.full(size, (1 << 31) - 1, np.int32)
-    gathered = highest, lowest, np.zeros(size, np.uint32), np.zeros(size), np.zeros(size)
+    shaped = values.reshape((outer * channels, inner) if in_rows else (outer, size))
+    if not in_rows:
+        stream = kernels.stream_columns
+    else:
+        stream = kernels.stream_rows if inner >= kernels.BLOCK else kernels.stream_short_rows
+    extremes, sums = np.empty((3, size), np.int64), np.zeros((2, size))
+    extremes[0], extremes[1], extremes[2] = -(1 << 31), (1 << 31) - 1, 0
     bins, tables = _buffers(histogram.counts.size if histogram else 4)
     begin = 0
     while True:
         limit, per_unit = _range(histogram)
-        begin, magnitude = stream(*views, begin, limit, per_unit, every, phase, bins, tables, *gathered)
+        begin, magnitude = stream(shaped, begin, limit, per_unit, every, phase, bins, tables, extremes, sums)
         if histogram is not None:
-            flush(tables, every, histogram.counts)
+            kernels.flush(tables, every, histogram.counts)
         if magnitude == 0:
-            return Moments.from_bits(*gathered, count=outer, inner=1 if in_rows else inner, row=inner if in_rows else 1)
+            return moments(extremes, sums, count=values.size // channels, inner=1 if in_rows else inner)
         if magnitude >= _INFINITY or histogram is None:
             return None
         histogram.hold(float(np.uint32(magnitude).view(np.float32)))
@@ -82,9 +78,16 @@ def _range(histogram: Histogram | None) -> tuple[np.uint32, np.float32]:
 
 def _buffers(bins: int) -> tuple[NDArray, NDArray]:
     """What counting works in, one set for each thread: a block of bins' numbers, and tables of zeros."""
-    from edgebig.quantize.calibrate.stream_kernels import BLOCK, TABLES
-
+    kernels = _kernels()
     kept: dict[int, tuple[NDArray, NDArray]] = _scratch.__dict__.setdefault("kept", {})
     if bins not in kept:
-        kept[bins] = np.zeros(BLOCK, np.uint16), np.zeros((TABLES, bins), np.uint32)
+        kept[bins] = np.zeros(kernels.BLOCK, np.uint16), np.zeros((kernels.TABLES, bins), np.uint32)
     return kept[bins]
+
+
+@cache
+def _kernels() -> ModuleType:
+    """Numba is loaded when something is counted, not when a command shows its help."""
+    from edgebig.quantize.calibrate import stream_kernels
+
+    return stream_kernels

@@ -93,8 +93,6 @@ def _is_counted(block: int, every: int, phase: int) -> bool:
 @numba.njit(nogil=True, cache=True)
 def stream_rows(
     values: NDArray,
-    signed: NDArray,
-    unsigned: NDArray,
     begin: int,
     limit: np.uint32,
     per_unit: np.float32,
@@ -102,18 +100,13 @@ def stream_rows(
     phase: int,
     bins: NDArray,
     tables: NDArray,
-    highest: NDArray,
-    lowest: NDArray,
-    farthest: NDArray,
+    extremes: NDArray,
     sums: NDArray,
-    squares: NDArray,
 ) -> tuple[int, np.uint32]:
     """Take in values whose channels lie in rows.
 
     Args:
         values: float32 [rows, inner], contiguous, not empty; row r belongs to channel r % channels.
-        signed: The same as int32.
-        unsigned: The same as uint32.
         begin: Block to begin with.
         limit: Bits of the magnitude that no value may reach.
         per_unit: Bins per unit of the values, a power of two; 0 counts nothing.
@@ -121,17 +114,16 @@ def stream_rows(
         phase: Chooses which.
         bins: uint16 [BLOCK], overwritten.
         tables: uint32 [TABLES, bins], counts.
-        highest: int32 [channels], as are all that follow changed in place.
-        lowest: int32 [channels].
-        farthest: uint32 [channels].
-        sums: float64 [channels].
-        squares: float64 [channels].
+        extremes: int64 [3, channels], changed in place: the largest and the smallest bits as signed integers, and the
+            largest as unsigned ones.
+        sums: float64 [2, channels], changed in place: of values, and of squares.
 
     Returns:
         The block that does not fit, or the number of blocks; and the bits of that block's largest magnitude.
     """
     rows, inner = values.shape
-    channels = highest.size
+    signed, unsigned = values.view(np.int32), values.view(np.uint32)
+    channels = sums.shape[1]
     in_row = (inner + BLOCK - 1) // BLOCK
     for block in range(begin, rows * in_row):
         row, start = block // in_row, block % in_row * BLOCK
@@ -141,12 +133,12 @@ def stream_rows(
         if magnitude >= limit:
             return block, magnitude
         c = row % channels
-        highest[c] = max(highest[c], high)
-        lowest[c] = min(lowest[c], low)
-        farthest[c] = max(farthest[c], far)
+        extremes[0, c] = max(extremes[0, c], high)
+        extremes[1, c] = min(extremes[1, c], low)
+        extremes[2, c] = max(extremes[2, c], far)
         total, square = _moments(values[row, start:end])
-        sums[c] += total
-        squares[c] += square
+        sums[0, c] += total
+        sums[1, c] += square
         if per_unit > 0 and _is_counted(block, every, phase):
             _count(values[row, start:end], per_unit, bins, tables)
     return rows * in_row, np.uint32(0)
@@ -155,8 +147,6 @@ def stream_rows(
 @numba.njit(nogil=True, cache=True)
 def stream_short_rows(
     values: NDArray,
-    signed: NDArray,
-    unsigned: NDArray,
     begin: int,
     limit: np.uint32,
     per_unit: np.float32,
@@ -164,15 +154,13 @@ def stream_short_rows(
     phase: int,
     bins: NDArray,
     tables: NDArray,
-    highest: NDArray,
-    lowest: NDArray,
-    farthest: NDArray,
+    extremes: NDArray,
     sums: NDArray,
-    squares: NDArray,
 ) -> tuple[int, np.uint32]:
     """As `stream_rows`, but a block is as many rows as fit."""
     rows, inner = values.shape
-    channels = highest.size
+    signed, unsigned = values.view(np.int32), values.view(np.uint32)
+    channels = sums.shape[1]
     per_block = max(BLOCK // inner, 1)
     blocks = (rows + per_block - 1) // per_block
     for block in range(begin, blocks):
@@ -184,12 +172,12 @@ def stream_short_rows(
         for row in range(first, end):
             c = row % channels
             high, low, far = _extremes(signed[row], unsigned[row])
-            highest[c] = max(highest[c], high)
-            lowest[c] = min(lowest[c], low)
-            farthest[c] = max(farthest[c], far)
+            extremes[0, c] = max(extremes[0, c], high)
+            extremes[1, c] = min(extremes[1, c], low)
+            extremes[2, c] = max(extremes[2, c], far)
             total, square = _moments(values[row])
-            sums[c] += total
-            squares[c] += square
+            sums[0, c] += total
+            sums[1, c] += square
         if per_unit > 0 and _is_counted(block, every, phase):
             _count_all(values[first:end].ravel(), per_unit, bins, tables)
     return blocks, np.uint32(0)
@@ -198,8 +186,6 @@ def stream_short_rows(
 @numba.njit(nogil=True, cache=True)
 def stream_columns(
     values: NDArray,
-    signed: NDArray,
-    unsigned: NDArray,
     begin: int,
     limit: np.uint32,
     per_unit: np.float32,
@@ -207,17 +193,16 @@ def stream_columns(
     phase: int,
     bins: NDArray,
     tables: NDArray,
-    highest: NDArray,
-    lowest: NDArray,
-    farthest: NDArray,
+    extremes: NDArray,
     sums: NDArray,
-    squares: NDArray,
 ) -> tuple[int, np.uint32]:
     """Take in values whose channels lie side by side; as `stream_rows`, but for the shape [rows, columns].
 
     What is gathered has an entry for each column. A block is as many rows as fit, at least one.
     """
     rows, columns = values.shape
+    signed, unsigned = values.view(np.int32), values.view(np.uint32)
+    highest, lowest, farthest = extremes[0], extremes[1], extremes[2]
     per_block = max(BLOCK // columns, 1)
     blocks = (rows + per_block - 1) // per_block
     for block in range(begin, blocks):
@@ -233,8 +218,8 @@ def stream_columns(
                 farthest[c] = max(farthest[c], unsigned[r, c])
             for c in range(columns):
                 value = np.float64(values[r, c])
-                sums[c] += value
-                squares[c] += value * value
+                sums[0, c] += value
+                sums[1, c] += value * value
         if per_unit > 0 and _is_counted(block, every, phase):
             _count_all(values[first:end].ravel(), per_unit, bins, tables)
     return blocks, np.uint32(0)

@@ -6,6 +6,7 @@ from edgebig.quantize.draft import Draft
 from edgebig.quantize.job import Job
 from edgebig.quantize.schemes.auto import auto
 from edgebig.quantize.schemes.dynamic import dynamic
+from edgebig.quantize.schemes.half import half
 from edgebig.quantize.schemes.static import static
 from edgebig.quantize.schemes.weight_only import int4_weight, int8_weight
 from edgebig.registry import Registry
@@ -27,3 +28,4 @@ schemes.register("int8", static)
 schemes.register("int8-dynamic", dynamic)
 schemes.register("int8-weight", int8_weight)
 schemes.register("int4-weight", int4_weight)
+schemes.register("fp16", half)

@@ -5,11 +5,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from edgebig.quantize.checks import check_quantizable
+from edgebig.quantize.choose_ranges import METHODS, choose_ranges
 from edgebig.quantize.draft import Draft
 from edgebig.quantize.engine import StaticChoice, StaticEngine, StaticResult
 from edgebig.quantize.job import Job
 from edgebig.quantize.weight_bits import portability_notes, weight_rule
-from edgebig.records.quantize import NodeCoverage
+from edgebig.records.quantize import AUTO, NodeCoverage
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,18 @@ def calibrate(job: Job, excluded: Collection[str] = ()) -> Calibrated:
     passes = engine.calibrate(job.needed(job.observed), sizes, budget=job.budget, threads=options.threads)
     rule, bits = weight_rule(options.weight_bits, facts.target)
     means = engine.means() if options.bias_correction else {}
-    choice = StaticChoice(ranges=engine.ranges(options.calibration), rule=rule, means=means)
-    return Calibrated(engine, choice, options.calibration, bits, passes, portability_notes(rule))
+    notes = portability_notes(rule)
+    if options.calibration != AUTO:
+        choice = StaticChoice(ranges=engine.ranges(options.calibration), rule=rule, means=means)
+        return Calibrated(engine, choice, options.calibration, bits, passes, notes)
+    chosen = choose_ranges(
+        {method: engine.ranges(method) for method in METHODS},
+        lambda ranges: job.fine_judge.of(engine.write(StaticChoice(ranges=ranges, rule=rule, means=means)).model),
+        engine.statistics,
+    )
+    choice = StaticChoice(ranges=chosen.ranges, rule=rule, means=means)
+    words = chosen.method + (f" ({len(chosen.others)} tensors by other methods)" if chosen.others else "")
+    return Calibrated(engine, choice, words, bits, passes, (*notes, *chosen.notes))
 
 
 def draft(calibrated: Calibrated, choice: StaticChoice) -> Draft:

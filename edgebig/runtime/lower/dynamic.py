@@ -12,6 +12,8 @@ from edgebig.graph.edit import constant_array
 from edgebig.kernels.dynamic import DynamicQuantize
 from edgebig.runtime.lower.binary import lower_binary
 from edgebig.runtime.lower.builder import Builder, Given, shape_of
+from edgebig.runtime.lower.convolution import geometry_of
+from edgebig.runtime.lower.dynamic_convolution import emit_dynamic_conv
 from edgebig.runtime.lower.follow import Tail, follow, only_consumer
 from edgebig.runtime.lower.matrix import emit_to_float, parameters_of, transposed
 from edgebig.runtime.lower.parameters import SIGNED_OFFSET, Weights
@@ -53,6 +55,30 @@ def lower_matmul_integer(b: Builder, node: ir.Node) -> None:
         Refusal: b is not constant, or the nodes behind it are other ones.
     """
     weights = _weights(node, 1, 3)
+    x, parameters, scale, value = _real_product(b, node)
+    _emit(b, value, x, parameters, _scaled(weights, scale), None)
+
+
+def lower_conv_integer(b: Builder, node: ir.Node) -> None:
+    """Lower ConvInteger(x, w, x_zero_point, w_zero_point) with what makes its sums real numbers.
+
+    Raises:
+        Refusal: w is not constant, or the nodes behind it are other ones.
+    """
+    array = constant_array(node.inputs[1])
+    if array is None or array.dtype not in (np.int8, np.uint8):
+        raise Refusal("its weights are not constant")
+    weights = Weights(array, None, _points(node, 3, array.shape[0]), 0)
+    x, parameters, scale, value = _real_product(b, node)
+    geometry = geometry_of(node, x.shape, array.shape, shape_of(node.outputs[0]))
+    tail = follow(b, value, bias_axis=1, quantize=False)
+    _without_bounds(tail)
+    b.cover(tail.nodes)
+    emit_dynamic_conv(b, tail, geometry, b.view(x, geometry.order), parameters, _scaled(weights, scale))
+
+
+def _real_product(b: Builder, node: ir.Node) -> tuple[Tensor, Given, NDArray | None, ir.Value]:
+    """The chain behind an integer product: its input, that one's scale and zero point, a constant factor, the result."""
     cast = only_consumer(b, node.outputs[0])
     if cast is None or cast.op_type != "Cast" or cast.outputs[0].dtype != ir.DataType.FLOAT:
         raise Refusal("its sums are not cast to float32 next")
@@ -63,7 +89,7 @@ def lower_matmul_integer(b: Builder, node: ir.Node) -> None:
     x = b.tensor(node.inputs[0])
     parameters, scale = _factors(b, x, factor, node.inputs[2] if len(node.inputs) > 2 else None, node.inputs[0])
     b.cover([cast, multiply])
-    _emit(b, multiply.outputs[0], x, parameters, _scaled(weights, scale), None)
+    return x, parameters, scale, multiply.outputs[0]
 
 
 def lower_dynamic_matmul(b: Builder, node: ir.Node) -> None:
@@ -155,12 +181,16 @@ def _weights(node: ir.Node, index: int, point_index: int) -> Weights:
     array = constant_array(node.inputs[index])
     if array is None or array.ndim != 2 or array.dtype not in (np.int8, np.uint8):
         raise Refusal("its second input is not a constant matrix of 8 bits")
-    given = node.inputs[point_index] if len(node.inputs) > point_index else None
+    return transposed(Weights(array, None, _points(node, point_index, array.shape[1]), 1))
+
+
+def _points(node: ir.Node, index: int, count: int) -> NDArray:
+    """Zero points of weights: int32, one for each of `count` columns."""
+    given = node.inputs[index] if len(node.inputs) > index else None
     points = np.zeros(1, np.int32) if given is None else constant_array(given)
-    if points is None or points.size not in (1, array.shape[1]):
+    if points is None or points.size not in (1, count):
         raise Refusal("the zero point of its weights is not constant, one or one per column")
-    held = np.broadcast_to(points.reshape(-1).astype(np.int32), (array.shape[1],)).copy()
-    return transposed(Weights(array, None, held, 1))
+    return np.broadcast_to(points.reshape(-1).astype(np.int32), (count,)).copy()
 
 
 def _scaled(weights: Weights, scale: NDArray | None) -> Weights:

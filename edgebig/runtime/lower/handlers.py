@@ -11,6 +11,7 @@ from edgebig.runtime.lower.constant_sum import lower_add
 from edgebig.runtime.lower.convolution import lower_conv
 from edgebig.runtime.lower.dynamic import (
     lower_cast,
+    lower_conv_integer,
     lower_dynamic_matmul,
     lower_dynamic_quantize,
     lower_matmul_integer,
@@ -42,6 +43,7 @@ HANDLERS: dict[str, Handler] = {
     "Cast": lower_cast,
     "Concat": lower_concat,
     "Conv": lower_conv,
+    "ConvInteger": lower_conv_integer,
     "DequantizeLinear": lower_dequantize,
     "Dropout": lower_identity,
     "DynamicQuantizeLinear": lower_dynamic_quantize,
@@ -91,10 +93,10 @@ MICROSOFT: dict[str, Handler] = {
 }
 
 # Operators that take 8-bit tensors by their definition.
-QUANTIZED = frozenset({"DequantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul"})
+QUANTIZED = frozenset({"ConvInteger", "DequantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul"})
 
 # Operators that give sums of 32 bits, which no tensor between steps holds.
-INTEGER_PRODUCTS = frozenset({"MatMulInteger"})
+INTEGER_PRODUCTS = frozenset({"ConvInteger", "MatMulInteger"})
 
 # Operators of float tensors that kernels run on 8-bit ones as well: they move numbers, or pick the largest.
 RAW = frozenset(
@@ -118,6 +120,7 @@ WORK = frozenset(
     {
         "AveragePool",
         "Conv",
+        "ConvInteger",
         "DynamicQuantizeMatMul",
         "Gemm",
         "GlobalAveragePool",

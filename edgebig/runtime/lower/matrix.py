@@ -117,12 +117,7 @@ def emit_to_float(
         weights: [columns, inner], scales along axis 0.
         bias: float32 [columns], or None.
     """
-    activation, node = "", only_consumer(b, value)
-    if node is not None and node.op_type in ACTIVATIONS:
-        kind, fields = kernel_of(node)
-        if kind in PLAIN and not fields:
-            activation, value = kind, node.outputs[0]
-            b.cover([node])
+    activation, value = activation_behind(b, value)
     array, points = signed(weights, 0)
     array, points = without_zero_points(array[..., None, None], points)
     dot = dots.best(array.astype(np.int32) - points.reshape(-1, 1, 1, 1)).name
@@ -134,6 +129,18 @@ def emit_to_float(
     )
     made = b.result(value, "f32")
     b.emit(step, {"x": x, "parameters": parameters, "y": made, **packed})
+
+
+def activation_behind(b: Builder, value: ir.Value) -> tuple[str, ir.Value]:
+    """The function that a kernel of a real result applies at last, and the value it then gives."""
+    node = only_consumer(b, value)
+    if node is None or node.op_type not in ACTIVATIONS:
+        return "", value
+    kind, fields = kernel_of(node)
+    if kind not in PLAIN or fields:
+        return "", value
+    b.cover([node])
+    return kind, node.outputs[0]
 
 
 def _real(bias: Weights, scales: NDArray) -> NDArray:

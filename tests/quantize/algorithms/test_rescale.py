@@ -27,7 +27,9 @@ def calibrated(model: ir.Model, feed: dict[str, np.ndarray]) -> StaticEngine:
     return engine
 
 
-def rescaled(model: ir.Model, feed: dict[str, np.ndarray], *, smooth: bool) -> tuple[StaticEngine, StaticEngine, AlgorithmReport]:
+def rescaled(
+    model: ir.Model, feed: dict[str, np.ndarray], *, smooth: bool
+) -> tuple[StaticEngine, StaticEngine, AlgorithmReport]:
     engine = calibrated(model, feed)
     samples = open_samples(feed, input_specs(model), batch_size=16)
     after, report = rescaled_engine(
@@ -86,7 +88,9 @@ def test_the_scaled_model_is_calibrated_as_if_it_were_given() -> None:
 
 @pytest.mark.parametrize("upper", [6.0, 1e4])
 def test_a_clip_with_an_upper_limit_is_left_alone(upper: float) -> None:
-    text = """g (float[N, 8, 6, 6] x) => (float[N, A, B, C] y) { a = Conv(x, v) r = Clip(a, zero, six) y = Conv(r, u) }"""
+    text = (
+        """g (float[N, 8, 6, 6] x) => (float[N, A, B, C] y) { a = Conv(x, v) r = Clip(a, zero, six) y = Conv(r, u) }"""
+    )
     v, u = normal(16, 8, 1, 1) * SPREAD.reshape(-1, 1, 1, 1), normal(8, 16, 1, 1) / SPREAD.reshape(1, -1, 1, 1)
     model = build(text, v=v, u=u, zero=np.float32(0), six=np.float32(upper))
     before, after, report = rescaled(model, {"x": normal(32, 8, 6, 6)}, smooth=False)
@@ -102,9 +106,7 @@ NORMALISED = """g (float[N, 12, 16] x) => (float[N, 12, 8] y, float[N, 12, 8] z)
 def test_a_normalisation_takes_the_factors_of_all_its_matrices() -> None:
     gamma = SPREAD.copy()
     weights = [normal(16, 8, seed=seed) / SPREAD[:, None] for seed in (1, 2)]
-    model = build(
-        NORMALISED, gamma=gamma, beta=normal(16) * SPREAD, a=weights[0], b=weights[1], ba=normal(8, seed=3)
-    )
+    model = build(NORMALISED, gamma=gamma, beta=normal(16) * SPREAD, a=weights[0], b=weights[1], ba=normal(8, seed=3))
     feed = {"x": normal(32, 12, 16, seed=4)}
     reference = run(model, feed)
     before, after, report = rescaled(model, feed, smooth=True)
