@@ -40,6 +40,7 @@ CASES: Mapping[str, Switches] = {
     "weight_mse": Switches(weight_mse=Use.ALWAYS),
     "bias_correction": Switches(bias_correction=Use.ALWAYS),
     "gptq": Switches(bias_correction=Use.ALWAYS, gptq=Use.ALWAYS),
+    "adaround": Switches(bias_correction=Use.ALWAYS, adaround=Use.ALWAYS),
     "default effort": switches_for("default"),
 }
 Arrays = dict[str, NDArray]
@@ -75,8 +76,8 @@ def distances(reference: NDArray, found: NDArray) -> dict[str, float]:
     return {"sqnr_db": round(float(sqnr.mean()), 2), "same_largest": round(float(agreement), 4)}
 
 
-def measure(path: Path, calibration: Arrays, test: Arrays, batch: int) -> dict[str, Any]:
-    """All cases of one model."""
+def measure(path: Path, calibration: Arrays, test: Arrays, batch: int, skip: tuple[str, ...]) -> dict[str, Any]:
+    """All cases of one model, but for some."""
     model, target = load_model(path), targets.get(TARGET)()
     specs = input_specs(model)
     observed, held_out = open_samples(calibration, specs, batch_size=batch).split()
@@ -100,6 +101,8 @@ def measure(path: Path, calibration: Arrays, test: Arrays, batch: int) -> dict[s
     start = StaticChoice(ranges=engine.ranges("mse"), rule=weight_rule("auto", target)[0])
     rows = {}
     for case, switches in CASES.items():
+        if case in skip:
+            continue
         began = time.perf_counter()
         found = improve(engine, start, setting, switches)
         rows[case] = distances(reference, outputs(found.engine.write(found.choice).model, feeds)) | {
@@ -117,14 +120,18 @@ def measure(path: Path, calibration: Arrays, test: Arrays, batch: int) -> dict[s
 @click.command()
 @click.argument("models", nargs=-1, required=True)
 @click.option("--batch", type=int, default=32, show_default=True, help="Samples in a feed.")
+@click.option("--skip", type=click.Choice(list(CASES)), multiple=True, help="Cases to leave out.")
+@click.option("--add", is_flag=True, help="Keep the other models that the file holds.")
 @click.option("--out", type=click.Path(path_type=Path), default=RESULTS / "quantize_algorithms.json")
-def main(models: tuple[str, ...], batch: int, out: Path) -> None:
+def main(models: tuple[str, ...], batch: int, skip: tuple[str, ...], add: bool, out: Path) -> None:
     """Measure MODELS: NAME=FLOAT.onnx:CALIBRATION.npz[:TEST.npz]."""
     result: dict[str, Any] = {"cpu": cpu_model(), "vnni": has_vnni(), "target": TARGET, "ranges": "mse", "models": {}}
+    if add and out.is_file():
+        result["models"] = json.loads(out.read_text(encoding="utf-8"))["models"]
     for text in models:
         name, path, calibration, test = read(text)
         click.echo(name)
-        result["models"][name] = measure(path, calibration, test, batch)
+        result["models"][name] = measure(path, calibration, test, batch, skip)
         out.write_text(json.dumps(result) + "\n", encoding="utf-8")
     click.echo(f"wrote {out}")
 

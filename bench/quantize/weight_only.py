@@ -26,6 +26,7 @@ from edgebig.bench.environment import EnvironmentWatch
 from edgebig.data.samples import open_samples
 from edgebig.graph.interface import input_specs
 from edgebig.graph.session import Session
+from edgebig.quantize.half import convert_to_half
 from edgebig.quantize.weight_only import WeightOnlySettings, quantize_weights
 from edgebig.timing.comparison import compare_rounds
 from edgebig.timing.rounds import measure_rounds
@@ -36,12 +37,15 @@ RESULTS = Path(__file__).resolve().parent.parent / "results"
 SETTLE_NS = 300_000
 KINDS: dict[str, dict[str, Any]] = {
     "int8": {"bits": 8},
-    "int8, activations int8": {"bits": 8, "accuracy_level": 4},
+    "int8 qdq": {"bits": 8, "format": "qdq"},
     "int4": {"bits": 4},
-    "int4, activations int8": {"bits": 4, "accuracy_level": 4},
     "int4 qdq": {"bits": 4, "format": "qdq"},
+    "int4, activations float": {"bits": 4, "accuracy_level": 0},
+    "int8, activations float": {"bits": 8, "accuracy_level": 0},
 }
+FLOAT16 = "float16"
 METHODS: dict[str, dict[str, Any]] = {
+    FLOAT16: {},
     "int8": {"bits": 8},
     "int4 rounded": {"bits": 4, "search": False},
     "int4 least squares": {"bits": 4},
@@ -53,8 +57,8 @@ METHODS: dict[str, dict[str, Any]] = {
 def layer(inputs: int, outputs: int) -> ir.Model:
     """A model of one product."""
     weight = np.random.default_rng(0).standard_normal((inputs, outputs)).astype(np.float32)
-    x = ir.Input("x", ir.Shape(["n", inputs]), ir.TensorType(ir.DataType.FLOAT))
-    w = ir.Value(name="w", const_value=ir.tensor(weight, name="w"))
+    x = ir.val("x", ir.DataType.FLOAT, ["n", inputs])
+    w = ir.val("w", const_value=ir.tensor(weight, name="w"))
     node = ir.node("MatMul", [x, w], num_outputs=1)
     node.outputs[0].name, node.outputs[0].type = "y", ir.TensorType(ir.DataType.FLOAT)
     graph = ir.Graph([x], node.outputs, nodes=[node], initializers=[w], opset_imports={"": 18}, name="layer")
@@ -97,18 +101,23 @@ def memory(size: float, folder: Path) -> dict[str, Any]:
     return found
 
 
-def quality(path: Path, samples: Path | None, score: Callable[[str], float], folder: Path) -> dict[str, Any]:
-    """Bytes, score, and seconds of every method."""
+def quality(
+    path: Path, samples: Path | None, score: Callable[[str], float], folder: Path, methods: tuple[str, ...]
+) -> dict[str, Any]:
+    """Bytes, score, and seconds of the methods named (all without names)."""
     model = load_model(path)
     found: dict[str, Any] = {"float": {"bytes": path.stat().st_size, "score": score(str(path))}}
     click.echo(f"{path.stem}: float {found['float']['score']:.4f}")
     everything = _weights(model)
     for name, settings in METHODS.items():
-        if settings.get("method") == "gptq" and samples is None:
+        if (settings.get("method") == "gptq" and samples is None) or (methods and name not in methods):
             continue
         feeds = open_samples(samples, input_specs(model)) if samples is not None else None
         start = time.perf_counter()
-        result, changes = quantize_weights(model, settings=WeightOnlySettings(**settings), samples=feeds)
+        if name == FLOAT16:
+            result, changes = convert_to_half(model)
+        else:
+            result, changes = quantize_weights(model, settings=WeightOnlySettings(**settings), samples=feeds)
         seconds = time.perf_counter() - start
         (saved, *_) = save_model(result, folder / "small.onnx", force=True, external_data=False)
         found[name] = {
@@ -142,6 +151,7 @@ def _pairs(entries: tuple[str, ...]) -> dict[str, str]:
 @click.option("--model", multiple=True, help="NAME=FLOAT.onnx")
 @click.option("--samples", multiple=True, help="NAME=CALIBRATION.npz, for GPTQ")
 @click.option("--score", multiple=True, help="NAME=MODULE:CALLABLE, path of a model -> its score")
+@click.option("--method", multiple=True, type=click.Choice(list(METHODS)), help="Only these methods.")
 @click.option("--size", type=float, default=3.05, show_default=True, help="GB of the synthetic decoder; 0 for none.")
 @click.option("--time", "seconds", type=float, default=4.0, show_default=True, help="Seconds per comparison; 0: none.")
 @click.option("--out", type=click.Path(path_type=Path), default=RESULTS / "quantize_weight_only.json")
@@ -149,6 +159,7 @@ def main(
     model: tuple[str, ...],
     samples: tuple[str, ...],
     score: tuple[str, ...],
+    method: tuple[str, ...],
     size: float,
     seconds: float,
     out: Path,
@@ -168,7 +179,9 @@ def main(
             module, attribute = scores[label].split(":")
             judge = getattr(importlib.import_module(module), attribute)
             given = Path(calibration[label]) if label in calibration else None
-            found.setdefault("quality", {})[label] = quality(Path(path), given, judge, folder)
+            found.setdefault("quality", {}).setdefault(label, {}).update(
+                quality(Path(path), given, judge, folder, method)
+            )
     found["environment"] = json.loads(json.dumps(watch.environment(), default=asdict))
     out.write_text(json.dumps(found) + "\n", encoding="utf-8")
     click.echo(f"wrote {out}")

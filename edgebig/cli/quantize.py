@@ -1,18 +1,19 @@
 """`edgebig quantize`: integers where the target runs them faster, and what that lost."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from rich.console import RenderableType
 
-from edgebig.cli.options import FILE, RegistryChoice, data_option, json_option, output_option
+from edgebig.cli.options import FILE, F, RegistryChoice, data_option, json_option, output_option
 from edgebig.cli.output import check_json_target, plain_table, progress, show
 from edgebig.files import check_output
 from edgebig.records.quantize import (
     AUTO,
     BLOCK_SIZES,
+    EFFORTS,
     FLOAT,
     FORMATS,
     WEIGHT_BITS,
@@ -45,6 +46,11 @@ def _methods() -> tuple[str, ...]:
     return (AUTO, *calibration_methods.names())
 
 
+def _switch(name: str, words: str) -> Callable[[F], F]:
+    """An algorithm's switch: on, off, or what the effort says."""
+    return click.option(f"--{name}/--no-{name}", default=None, help=f"{words} Default: where it helps.")
+
+
 @click.command("quantize")
 @click.argument("model", type=FILE)
 @output_option
@@ -69,8 +75,13 @@ def _methods() -> tuple[str, ...]:
 @click.option("--samples", type=click.IntRange(min=1), help="Use at most this many samples.")
 @click.option("--ram-budget", default=DEFAULTS.ram_budget, show_default=True, metavar="SIZE",
               help="For tensors observed at once; less means more passes.")  # fmt: skip
-@click.option("--bias-correction/--no-bias-correction", default=DEFAULTS.bias_correction, show_default=True,
-              help="Let biases make up for what rounding weights shifts.")  # fmt: skip
+@click.option("--effort", type=click.Choice(EFFORTS), default=DEFAULTS.effort, show_default=True,
+              help="fast: one range method, no algorithms. default, max: whatever helps held-out samples.")  # fmt: skip
+@_switch("equalize", "Cross-layer equalisation.")
+@_switch("smooth-quant", "SmoothQuant.")
+@_switch("weight-mse", "Scales of weights by the smallest error.")
+@_switch("bias-correction", "Let biases make up for what rounding weights shifts.")
+@_switch("gptq", "Round static int8 weights with feedback.")
 @click.option("--max-loss", type=float, help="Keep layers in float until the loss is within this; exit with 3 if "
               "nothing helps.")  # fmt: skip
 @click.option("--task", metavar="TASK", help="Measure --max-loss as the drop of this task's metric, with labels.")
@@ -106,6 +117,9 @@ def _render(record: "QuantizeRecord", output: Path, *, every_node: bool) -> Sequ
     ]
     if record.feeds:
         facts.append(f"Ranges by {record.calibration} over {record.feeds} feeds in {record.passes} pass(es).")
+    kept = [report.algorithm for report in record.algorithms if report.kept]
+    if kept:
+        facts.append(f"Algorithms that helped: {', '.join(kept)}.")
     losses = [
         [row.output, row.loss_name, "not finite" if row.loss is None else f"{row.loss:.4g}",
          "-" if row.sqnr_db is None else f"{row.sqnr_db:.1f}"]

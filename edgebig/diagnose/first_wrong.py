@@ -14,7 +14,12 @@ WRONG_DB, FALL_DB = 20.0, 8.0
 
 
 def first_wrong(suspects: Suspects) -> str | None:
-    """Name it; None where the error grows without a jump, or stays small."""
+    """Name it, or the input that is stored too coarsely; None where the error grows without a jump, or stays small."""
+    for value in suspects.inspected.original.graph.inputs:
+        facts = suspects.facts.get(value.name or "")
+        stored = facts.cumulative.sqnr_db if facts is not None else None
+        if stored is not None and stored <= WRONG_DB:
+            return value.name
     for layer in suspects.inspected.layers:
         own = suspects.cumulative_db(layer)
         if own is None or own > WRONG_DB or suspects.own_db(layer) > WRONG_DB + FALL_DB:

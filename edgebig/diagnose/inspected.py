@@ -9,6 +9,7 @@ from edgebig.diagnose.carriers import carrier, is_stored
 from edgebig.diagnose.match import Matching
 from edgebig.diagnose.operators import DEQUANTIZE, QUANTIZE, QUANTIZED_OPS
 from edgebig.diagnose.pair import Pair
+from edgebig.diagnose.stored import is_dequantized_constant
 from edgebig.diagnose.walk import Region, region
 
 
@@ -98,14 +99,9 @@ class Inspected:
         integer = ops & (QUANTIZED_OPS - {QUANTIZE, DEQUANTIZE})
         if integer:
             return "+".join(sorted(integer))
-        weights = any(_dequantizes_constant(node) for node in part.nodes)
+        weights = any(is_dequantized_constant(value) for node in part.nodes for value in node.inputs)
         result = bool(pair.points) or (pair.raw is None and pair.stored is not None)
         return " and ".join(["weights"] * weights + ["result"] * result)
-
-
-def _dequantizes_constant(node: ir.Node) -> bool:
-    source = node.inputs[0] if node.op_type == DEQUANTIZE else None
-    return source is not None and source.is_initializer()
 
 
 def label(node: ir.Node) -> str:

@@ -7,6 +7,7 @@ from edgebig.diagnose.carriers import carrier, is_stored, scaled_result
 from edgebig.diagnose.naming import alike, names, readers, through_point
 from edgebig.diagnose.operators import DROPPED_OPS, float_type
 from edgebig.diagnose.pair import pair_of
+from edgebig.diagnose.ranges import grid_of
 from edgebig.diagnose.walk import region
 
 _ACTIVATIONS = ("Relu", "Clip")
@@ -41,6 +42,25 @@ class Walk:
                 self._take_node(node, found)
         for output in self.quantized.outputs:
             self._take_output(output)
+        for source, original in list(self.direct.items()):
+            self._find_dropped(source, original)
+
+    def _find_dropped(self, source: ir.Value, original: ir.Value) -> None:
+        """A Relu or Clip that nothing stands for, where the range of the integers does its work."""
+        users = list(readers(original))
+        if len(users) != 1 or users[0].op_type not in _ACTIVATIONS or carrier(users[0].outputs[0]) in self.taken:
+            return
+        pair = pair_of(original, source, behind=False, before=False)
+        grid = grid_of(pair.params)
+        if grid is None or grid.low < -grid.scale / 2 or source in self.behind:
+            return
+        result = carrier(users[0].outputs[0])
+        if is_stored(source):
+            self.taken.discard(original)
+            self.direct[source] = result
+        else:
+            self.behind[source] = result
+        self.taken.add(result)
 
     def _take(self, value: ir.Value, original: ir.Value) -> None:
         self.direct[carrier(value)] = original

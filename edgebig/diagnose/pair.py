@@ -36,13 +36,6 @@ class Pair:
         """Scale and zero point, where it is quantized with fixed ones."""
         return params_of(self.stored) if self.stored is not None else None
 
-    @property
-    def source(self) -> ir.Value:
-        """A value of the quantized graph that holds it: stored integers if there are any, else the float."""
-        value = self.stored if self.stored is not None else self.raw
-        assert value is not None  # one of both, by construction
-        return value
-
     def dequantized(self) -> Iterator[ir.Value]:
         """The float values that stand for it after quantization."""
         stored = [point.outputs[0] for point in self.points]

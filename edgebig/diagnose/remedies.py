@@ -28,7 +28,8 @@ GOOD_ENOUGH, NEAR_BEST = 0.2, 1.2
 FINE = 0.05
 # Layers beyond those tried one at a time that an exclusion may hold, as a multiple of them.
 REACH = 4
-MOST_REMOVALS = 8
+# An exclusion of no more groups than this is tried without each of them.
+MOST_GROUPS = 12
 
 
 @dataclass(frozen=True)
@@ -79,24 +80,26 @@ def find_remedies(
         findings.append(Cause(kind="U8S8 saturation", text=text))
         remedies.append(remedy("weights of 7 bits, which cannot saturate", f"{command} --weight-bits 7", base, defined))
     if not healthy:
-        remedies += [
-            *_channel_weights(judge, context, base, command),
-            *_ranges(judge, context, base, command),
-            *_wide_tensors(judge, context, base, command),
-            *_exclusion(judge, context, candidates, base, command),
-        ]
-    return ordered(remedies), findings
+        remedies += [*_channel_weights(judge, context, base, command), *_ranges(judge, context, base, command)]
+        if not any(item.result.error is not None and item.result.error <= FINE for item in remedies):
+            remedies += _wide_tensors(judge, context, base, command)
+            remedies += _exclusion(judge, context, candidates, base, command)
+    return ordered(remedies, len(context.inspected.quantized_layers)), findings
 
 
-def ordered(remedies: Sequence[Remedy]) -> list[Remedy]:
-    """Those that help first; among them those that are about as good as the best, cheapest first."""
-    errors = [item.result.error for item in remedies if item.helps and item.result.error is not None]
-    limit = max(2.0 * min(errors, default=0.0), FINE)
+def ordered(remedies: Sequence[Remedy], layers: int) -> list[Remedy]:
+    """Those that help first; among them by the error they leave, times what they cost.
 
-    def key(item: Remedy) -> tuple[bool, bool, int, float]:
-        error = math.inf if item.result.error is None else item.result.error
-        cost = item.command.count("--activation-bits") + 2 * item.command.count("--exclude")
-        return not item.helps, error > limit, cost if error <= limit else 0, error
+    Args:
+        remedies: What was tried.
+        layers: How many layers are quantized. All of them in float count as three times the error, all tensors in
+            16 bits as one and a half times; errors that are small enough count alike.
+    """
+
+    def key(item: Remedy) -> tuple[bool, float]:
+        error = math.inf if item.result.error is None else max(item.result.error, FINE)
+        cost = 1.0 + 2.0 * item.command.count("--exclude") / max(layers, 1)
+        return not item.helps, error * cost * (1.5 if "--activation-bits" in item.command else 1.0)
 
     return sorted(remedies, key=key)
 
@@ -185,7 +188,7 @@ def best_exclusion(
     limit = max(GOOD_ENOUGH * base.error, NEAR_BEST * best)
     count, judgement = next((count, found) for count, found in tried if found.error <= limit)
     kept = groups[:count]
-    for group in list(reversed(kept))[:MOST_REMOVALS] if len(kept) > 1 else ():
+    for group in list(reversed(kept)) if 1 < len(kept) <= MOST_GROUPS else ():
         rest = [item for item in kept if item is not group]
         if not rest or _union(rest) == _union(kept):
             kept = rest or kept

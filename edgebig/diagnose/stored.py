@@ -4,7 +4,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from edgebig.diagnose.operators import ACCUMULATING, DEQUANTIZE, TWINS
+from edgebig.diagnose.operators import ACCUMULATING, DEQUANTIZE, QUANTIZE, TWINS
 from edgebig.graph.edit import constant_array
 
 
@@ -20,12 +20,41 @@ def dequantized_constant(value: ir.Value, reader: ir.Node | None = None) -> NDAr
     """
     integers, scale, point, axis, block = _parts(value, reader)
     array = constant_array(integers)
+    if array is None and integers.producer() is not None:
+        array = _quantized_here(integers)
     if array is None or scale is None:
         return array if array is not None and array.dtype.kind == "f" else None
     factor, zero = constant_array(scale), constant_array(point)
     if factor is None:
         return None
     return dequantize(array, factor, zero, axis=axis, block=block)
+
+
+def is_dequantized_constant(value: ir.Value | None) -> bool:
+    """Whether a value is a constant behind a DequantizeLinear: stored as integers, or quantized in the graph."""
+    node = value.producer() if value is not None else None
+    source = node.inputs[0] if node is not None and node.op_type == DEQUANTIZE else None
+    quantize = source.producer() if source is not None else None
+    if quantize is not None and quantize.op_type == QUANTIZE:
+        source = quantize.inputs[0]
+    return source is not None and constant_array(source) is not None
+
+
+def _quantized_here(value: ir.Value) -> NDArray | None:
+    """The integers of a constant that a QuantizeLinear of the graph makes (as tools for training write weights)."""
+    node = value.producer()
+    if node is None or node.op_type != QUANTIZE:
+        return None
+    array, scale = constant_array(node.inputs[0]), constant_array(node.inputs[1])
+    if array is None or scale is None:
+        return None
+    point = constant_array(node.inputs[2]) if len(node.inputs) > 2 else None
+    axis, block = node.attributes.get_int("axis", 1), node.attributes.get_int("block_size", 0)
+    dtype = np.dtype(np.uint8) if point is None else point.dtype
+    limits = np.iinfo(dtype)
+    zero = 0.0 if point is None else spread(point.astype(np.float64), array.shape, axis, block)
+    numbers = np.rint(array / spread(scale.astype(np.float64), array.shape, axis, block)) + zero
+    return np.clip(numbers, limits.min, limits.max).astype(dtype)
 
 
 def dequantize(array: NDArray, scale: NDArray, point: NDArray | None, *, axis: int, block: int = 0) -> NDArray:

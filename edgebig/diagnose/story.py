@@ -41,7 +41,10 @@ def _loss(record: DiagnoseRecord) -> str:
 
 
 def _beginning(record: DiagnoseRecord) -> Iterator[str]:
-    if record.first_wrong is not None:
+    inputs = [row.tensor for row in record.tensors if not row.layer]
+    if record.first_wrong in inputs:
+        yield f"It is wrong from input {record.first_wrong} on: the integers cannot hold what these samples have there."
+    elif record.first_wrong is not None:
         yield f"It first goes wrong at {record.first_wrong}: what that layer reads is still fine, its result is not."
     wrong = [layer for layer in record.layers if layer.own_sqnr_db is not None and layer.own_sqnr_db < WRONG_DB]
     inherited = sum(

@@ -16,6 +16,7 @@ from edgebig.diagnose.pair import Pair
 from edgebig.diagnose.ranges import Grid, grid_of, integer_limits
 from edgebig.diagnose.restore import replace_value, restored_model
 from edgebig.diagnose.statistics import TensorFacts
+from edgebig.diagnose.stored import is_dequantized_constant
 from edgebig.graph.edit import add_initializer, constant_array, set_array
 
 _BIASED = ("Conv", "Gemm", "ConvTranspose")
@@ -41,7 +42,7 @@ def with_channel_weights(context: Context, weights: Mapping[ir.Node, LayerWeight
         node = named[weight.node.outputs[0].name or ""].producer() if layer not in integer else None
         if node is None:
             continue
-        index = max(i for i, value in enumerate(weight.node.inputs[:2]) if _is_dequantized(value))
+        index = max(i for i, value in enumerate(weight.node.inputs[:2]) if is_dequantized_constant(value))
         node.replace_input_with(index, add_initializer(copy.graph, "edgebig/weight", channel_rounded(weight)))
         _free_bias(copy.graph, node)
     return copy
@@ -143,7 +144,7 @@ def channel_weights(context: Context, layers: Collection[ir.Node]) -> dict[ir.No
     for layer in layers:
         weight = context.weight(layer)
         known = weight is not None and (
-            weight.node.op_type in TWINS or any(map(_is_dequantized, weight.node.inputs[:2]))
+            weight.node.op_type in TWINS or any(map(is_dequantized_constant, weight.node.inputs[:2]))
         )
         if weight is not None and known and weight.scale.size == 1:
             found[layer] = weight
@@ -155,12 +156,6 @@ def _scale_for(facts: TensorFacts, low: int, high: int) -> tuple[float, int]:
     first, last = min(facts.low, 0.0), max(facts.high, 0.0)
     scale = (last - first) / (high - low) or 1.0
     return scale, int(np.clip(round(low - first / scale), low, high))
-
-
-def _is_dequantized(value: ir.Value | None) -> bool:
-    node = value.producer() if value is not None else None
-    source = node.inputs[0] if node is not None and node.op_type == DEQUANTIZE else None
-    return source is not None and source.is_initializer()
 
 
 def _free_bias(graph: ir.Graph, node: ir.Node | None) -> None:

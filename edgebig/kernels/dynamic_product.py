@@ -1,4 +1,4 @@
-"""Convolutions and matrix products of inputs that were quantized at run time: real results, with bias and activation."""
+"""Convolutions and products of inputs that were quantized at run time: real results, with bias and activation."""
 
 from collections.abc import Callable
 from dataclasses import replace

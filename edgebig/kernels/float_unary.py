@@ -37,7 +37,7 @@ def _gelu(b: ir.IRBuilder, x: Value) -> Value:
 def _gelu_tanh(b: ir.IRBuilder, x: Value) -> Value:
     """x / 2 * (1 + tanh(u)) is x * sigmoid(2 * u), which keeps its precision where tanh is near -1."""
     twice = fm.polynomial(b, b.fmul(x, x), (sqrt(8 / pi), sqrt(8 / pi) * 0.044715))
-    return b.fmul(x, fm.sigmoid(b, b.fmul(x, twice)))
+    return b.fmul(x, fm.sigmoid_or_zero(b, b.fmul(x, twice)))
 
 
 def _hard_sigmoid(b: ir.IRBuilder, x: Value, alpha: float, beta: float) -> Value:
@@ -56,7 +56,7 @@ WITH_PARAMETERS: dict[str, Function] = {
     "leaky_relu": _leaky_relu,
     "elu": _elu,
     "hardsigmoid": _hard_sigmoid,
-    "silu": lambda b, x, alpha, _: b.fmul(x, fm.sigmoid(b, x if alpha == 1 else b.fmul(x, fm.like(x, alpha)))),
+    "silu": lambda b, x, alpha, _: b.fmul(x, fm.sigmoid_or_zero(b, x if alpha == 1 else b.fmul(x, fm.like(x, alpha)))),
 }
 PLAIN: dict[str, Callable[[ir.IRBuilder, Value], Value]] = {
     "relu": lambda b, x: fm.at_least(b, x, 0.0),

@@ -29,10 +29,13 @@ _LN2_HIGH, _LN2_LOW = 0.693359375, -2.12194440e-4
 _ROUND = 12582912.0
 # (e**r - 1 - r) / r**2 for |r| <= ln(2) / 2; 3e-9 relative to e**r.
 _EXP = (0.4999999403953552, 0.1666652113199234, 0.04166838899254799, 0.00836874544620514, 0.001381453825160861)
+# (e**-r - 1 + r) / r**2 for |r| <= ln(2) / 2; 1.1e-7 relative to e**-r.
+_EXP_OF_MINUS = (0.49999231, -0.16667115, 0.04189016, -0.00831252)
 # (atanh(s) / s - 1) / s**2 as a polynomial of s**2 <= 1 / 9; 1e-10.
 _ATANH = (0.3333333730697632, 0.19999437034130096, 0.14308510720729828, 0.10713015496730804, 0.1215379387140274)
 _EXP_LOWEST, _EXP_HIGHEST = -104.0, 88.8
 _NORMAL_LOWEST = -87.33654
+_POWER_HIGHEST = 88.37  # of two: 127.49
 _TANH_LIMIT = 9.0
 _TANH_ABOVE = (
     4.89352455891786e-03, 6.37261928875436e-04, 1.48572235717979e-05, 5.12229709037114e-08, -8.60467152213735e-11,
@@ -176,7 +179,21 @@ def _odd_quotient(b: ir.IRBuilder, x: Value, limit: float, above: Sequence[float
 
 
 def sigmoid(b: ir.IRBuilder, x: Value) -> Value:
-    """1 / (1 + e**-x)."""
-    small = exp_nonpositive(b, negate(b, absolute(b, x)))
-    above = b.select(b.fcmp_ordered("<", x, like(x, 0.0)), small, like(x, 1.0))
-    return b.fdiv(above, b.fadd(small, like(x, 1.0)))
+    """1 / (1 + e**-x), where the power is neither denormal nor infinite.
+
+    The power is taken of -x without ever negating x, because LLVM draws a negation into the limits' comparisons.
+    """
+    x = at_most(b, at_least(b, x, -_POWER_HIGHEST), -_NORMAL_LOWEST)
+    sum_ = multiply_add(b, x, like(x, -_LOG2_E), like(x, _ROUND))
+    whole = b.fsub(sum_, like(x, _ROUND))
+    rest = multiply_add(b, whole, like(x, _LN2_HIGH), x)
+    rest = multiply_add(b, whole, like(x, _LN2_LOW), rest)
+    fraction = multiply_add(b, polynomial(b, rest, _EXP_OF_MINUS), b.fmul(rest, rest), b.fsub(like(x, 1.0), rest))
+    ints = vector_of(I32, x.type.count)
+    power = b.bitcast(b.add(b.bitcast(fraction, ints), b.shl(b.bitcast(sum_, ints), fill(I32, ints.count, 23))), x.type)
+    return b.fdiv(like(x, 1.0), b.fadd(power, like(x, 1.0)))
+
+
+def sigmoid_or_zero(b: ir.IRBuilder, x: Value) -> Value:
+    """The sigmoid; 0 where it would be denormal, so that products with large numbers vanish."""
+    return b.select(b.fcmp_ordered("<", x, like(x, _NORMAL_LOWEST)), like(x, 0.0), sigmoid(b, x))

@@ -1,6 +1,6 @@
 """Repairing what rules found, one rule after the other, each proven on the same inputs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from edgebig.progress import track
 from edgebig.records.lint import Repair
 
 Feeds = Samples | list[Feed]
+ROUNDS = 3
 
 
 @dataclass
@@ -59,32 +60,60 @@ def repair(
         InvalidDataError: The samples do not fit, or no random input runs.
     """
     result = Repaired(model)
+    work = _Work(result, context, original, feeds)
+    rules: Sequence[Rule] = RULES
+    for _ in range(ROUNDS):
+        done = [work.apply(rule) > 0 for rule in track(rules, "repairing")]
+        if not any(done):
+            break
+        # A repair may uncover what an earlier rule can do; later ones have seen it.
+        rules = rules[: len(done) - 1 - done[::-1].index(True)]
+    return result
+
+
+@dataclass
+class _Work:
+    """What is repaired, and what it is compared with."""
+
+    result: Repaired
+    context: Context
+    reference: ir.Model | Path
+    feeds: Callable[[ir.Model | Path], Feeds]
     proof: Proof | None = None
-    for rule in track(RULES, "repairing"):
-        seen = context.of(result.model)
+
+    def apply(self, rule: Rule) -> int:
+        """Apply one rule's rewriting; give how often it changed something."""
+        result = self.result
+        if rule.fix is None or rule.name in result.left_out:
+            return 0
+        seen = self.context.of(result.model)
         places = frozenset(found.node for found in rule.check(seen) if found.fixable)
-        if rule.fix is None or not places:
-            continue
-        if proof is None:
-            proof = _proof(original, feeds, result)
+        if not places:
+            return 0
+        if self.proof is None:
+            self.proof = _proof(self.reference, self.feeds, result)
         trial = result.model.clone()
         try:
             count = rule.fix(trial, seen, places)
             _drop_orphans(trial, result.model)
             TopologicalSortPass()(trial)
-            error = _compared(trial, proof, rule)
-            if proof is not None:
+            error = _compared(trial, self.proof, rule)
+            if self.proof is not None:
                 _check_loads(seen.of(trial))
         except EdgebigError as e:
             result.left_out[rule.name] = str(e)
-            continue
+            return 0
         if count:
-            result.model = trial
-            result.repairs.append(Repair(rule=rule.name, what=rule.repair, count=count, error=error))
-            original = trial if proof is None else original  # one that did not run may do so now
-            if proof is not None and rule.tolerance is not None:
-                proof = Proof(trial, proof.feeds, as_written=True)
-    return result
+            self._take(rule, trial, count, error)
+        return count
+
+    def _take(self, rule: Rule, trial: ir.Model, count: int, error: float | None) -> None:
+        self.result.model = trial
+        self.result.repairs.append(Repair(rule=rule.name, what=rule.repair, count=count, error=error))
+        if self.proof is None:
+            self.reference = trial  # one that did not run may do so now
+        elif rule.tolerance is not None:
+            self.proof = Proof(trial, self.proof.feeds, as_written=True)
 
 
 def _drop_orphans(trial: ir.Model, before: ir.Model) -> None:

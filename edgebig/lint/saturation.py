@@ -1,5 +1,6 @@
 """How much saturation really happens: the 16-bit arithmetic on the real activations of every product."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -18,8 +19,10 @@ from edgebig.lint.saturation_kernel import lost_by_saturation
 from edgebig.progress import track
 
 # Tensors fetched by one session, feeds looked at, and multiplications spent on a product per feed.
-AT_ONCE, FEEDS, WORK = 8, 4, 200_000_000
+AT_ONCE, FEEDS, WORK = 8, 4, 60_000_000
 LEAST_ROWS, MOST_ROWS = 64, 4096
+# Changes this far below a product's outputs drown in the rounding of its operands to 8 bits.
+HARMLESS_DB = 60.0
 
 
 @dataclass
@@ -31,17 +34,31 @@ class Saturation:
         changed: Those that saturation changed.
         worst: The largest change, in units of the integers' product.
         largest: The largest exact output, likewise.
+        noise: Sum of the squares of the changes.
+        power: Sum of the squares of the exact outputs.
     """
 
     outputs: int = 0
     changed: int = 0
     worst: float = 0.0
     largest: float = 0.0
+    noise: float = 0.0
+    power: float = 0.0
 
     @property
     def share(self) -> float:
         """Share of the outputs that saturation changed."""
         return self.changed / self.outputs if self.outputs else 0.0
+
+    @property
+    def sqnr_db(self) -> float:
+        """Power of the exact outputs over that of the changes, in decibels; infinite where nothing changed."""
+        return 10 * math.log10(self.power / self.noise) if self.noise and self.power else math.inf
+
+    @property
+    def matters(self) -> bool:
+        """Whether the changes stand out from the rounding to 8 bits, which leaves 30 to 50 dB."""
+        return self.sqnr_db < HARMLESS_DB
 
     @property
     def worst_share(self) -> float:
@@ -94,4 +111,6 @@ def _add(product: Product, integers: NDArray, saturation: Saturation) -> None:
         saturation.outputs += lost.size
         saturation.changed += int(np.count_nonzero(lost))
         saturation.worst = max(saturation.worst, float(np.abs(lost).max(initial=0)))
+        saturation.noise += float(np.square(lost, dtype=np.float64).sum())
+        saturation.power += float(np.square(exact, dtype=np.float64).sum())
         saturation.largest = max(saturation.largest, float(np.abs(exact).max(initial=0)))

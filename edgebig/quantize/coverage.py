@@ -3,14 +3,18 @@
 from collections.abc import Mapping
 
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from edgebig.graph.edit import constant_array
-from edgebig.graph.weights import WeightedNode, as_weighted
+from edgebig.graph.weights import WEIGHTED_OPS, WeightedNode, as_weighted
 from edgebig.quantize.exclude import node_name
 from edgebig.quantize.placement import NOT_WORTH, Placement
 from edgebig.quantize.unit import Facts, Unit
 from edgebig.quantize.units import Candidates
 from edgebig.records.quantize import FLOAT, NodeCoverage
+
+RECURRENT = ("GRU", "LSTM", "RNN")
+NESTED = "inside the body of an If, Loop or Scan: schemes without ranges (int8-dynamic) reach it, static int8 does not"
 
 
 def plan_coverage(
@@ -39,7 +43,34 @@ def plan_coverage(
                 weights=weights,
             )
         )
-    return tuple(rows)
+    return (*rows, *_nested_rows(graph, {}))
+
+
+def _nested_rows(graph: ir.Graph, reasons: Mapping[ir.Node, str]) -> list[NodeCoverage]:
+    """Rows of nodes with weights in the bodies of If, Loop and Scan; how often those run is not known."""
+    rows = []
+    for node in ir.traversal.RecursiveGraphIterator(graph):
+        if node.graph is graph:
+            continue
+        weights = sum(array.size for value in node.inputs if (array := _float_constant(value)) is not None)
+        if node.op_type in WEIGHTED_OPS or node.op_type in RECURRENT or node in reasons:
+            reason = reasons.get(node, NESTED)
+            rows.append(
+                NodeCoverage(
+                    node=node_name(node),
+                    op_type=node.op_type,
+                    precision=FLOAT,
+                    reason=reason,
+                    multiply_adds=0,
+                    weights=weights,
+                )
+            )
+    return rows
+
+
+def _float_constant(value: ir.Value | None) -> NDArray | None:
+    array = constant_array(value)
+    return array if array is not None and array.dtype.kind == "f" else None
 
 
 def _remark(node: ir.Node, unit: Unit, placement: Placement) -> str:
@@ -66,7 +97,7 @@ def float_rows(graph: ir.Graph, facts: Facts, reasons: Mapping[ir.Node, str]) ->
                     weights=weights,
                 )
             )
-    return tuple(rows)
+    return (*rows, *_nested_rows(graph, reasons))
 
 
 def work_of(node: ir.Node, facts: Facts) -> tuple[int, int]:
@@ -94,8 +125,9 @@ def _fixed(value: ir.Value) -> bool:
     if value.is_graph_input():
         return False
     producer = value.producer()
-    if producer is None or constant_array(value) is not None:
-        return constant_array(value) is not None
+    constant = ir.convenience.get_const_tensor(value) is not None  # the tensor alone: large weights are not read
+    if producer is None or constant:
+        return constant
     inputs = [given for given in producer.inputs if given is not None]
     return bool(inputs) and all(_fixed(given) for given in inputs)
 

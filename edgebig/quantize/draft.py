@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from edgebig.quantize.algorithms.report import AlgorithmReport
 from edgebig.quantize.change import Change
 from edgebig.records.quantize import NodeCoverage, QuantizedTensor, SchemeTrial
 from edgebig.records.sensitivity import BudgetRecord
@@ -26,6 +27,7 @@ class Draft:
         passes: Times the samples were gone through for that.
         trials: Schemes that were tried, where the choice was left open.
         budget: How a loss budget was met; None where there was none.
+        algorithms: What the accuracy algorithms did.
         notes: What the user should know.
     """
 
@@ -40,6 +42,7 @@ class Draft:
     passes: int = 0
     trials: tuple[SchemeTrial, ...] = ()
     budget: BudgetRecord | None = None
+    algorithms: tuple[AlgorithmReport, ...] = ()
     notes: tuple[str, ...] = ()
 
 

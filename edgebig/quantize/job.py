@@ -17,7 +17,7 @@ from edgebig.graph.interface import input_specs
 from edgebig.graph.load import ModelLike, resolve_model
 from edgebig.quantize.exclude import excluded_names
 from edgebig.quantize.prepare import Prepared, prepare
-from edgebig.records.quantize import AUTO, QuantizeOptions, parse_size
+from edgebig.records.quantize import QuantizeOptions, parse_size
 from edgebig.targets import targets
 
 DataLike = str | Path | Mapping[str, NDArray] | Sequence[Feed] | Samples
@@ -58,13 +58,6 @@ class Job:
     def judge(self) -> OutputLoss:
         """Judges changed models by the float model's outputs on the held-out samples."""
         return OutputLoss(self.original, self.needed(self.held_out), threads=self.options.threads)
-
-    @cached_property
-    def fine_judge(self) -> OutputLoss:
-        """Likewise, by the distance of the numbers themselves: it tells models apart that agree on every class."""
-        floats = all(value.dtype is ir.DataType.FLOAT for value in self.original.graph.outputs)
-        loss = "relative-error" if floats else AUTO
-        return OutputLoss(self.original, self.needed(self.held_out), loss=loss, threads=self.options.threads)
 
     def needed(self, samples: Samples | None) -> Samples:
         """Samples that the request cannot do without.

@@ -8,7 +8,7 @@ from edgebig.evaluate.task_loss import TaskLoss
 from edgebig.graph.partial_run import PartialRun
 from edgebig.quantize.draft import Draft
 from edgebig.quantize.job import Job
-from edgebig.quantize.sensitivity import Judge, layer_costs, layer_sensitivities, meet_budget
+from edgebig.quantize.sensitivity import Judge, finer_feeds, layer_costs, layer_sensitivities, meet_budget
 from edgebig.quantize.sensitivity.budget import Measured
 from edgebig.records.quantize import NodeCoverage
 
@@ -40,7 +40,8 @@ def within_budget(job: Job, draft: Draft, max_loss: float) -> Draft:
     everything = frozenset(layers)
 
     def measured() -> Measured:
-        run = PartialRun(job.prepared.model, held_out, threads=options.threads)
+        feeds = finer_feeds(held_out, job.prepared.model)
+        run = PartialRun(job.prepared.model, feeds, threads=options.threads)
         return layer_sensitivities(run, lambda layer: _write(draft, everything - {layer}), layers)
 
     budget = meet_budget(

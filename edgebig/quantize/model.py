@@ -62,6 +62,7 @@ def quantize_model(
         bytes_after=model_bytes(draft.model),
         trials=draft.trials,
         budget=draft.budget,
+        algorithms=draft.algorithms,
         notes=(*job.prepared.notes, *draft.notes),
     )
     return draft.model, record.with_notes(_notes(record, same=job.same_samples))

@@ -66,7 +66,8 @@ def _raise_to_minimum(model: ir.Model) -> tuple[str, ...]:
 def _name_nodes(graph: ir.Graph) -> None:
     """Outputs get other names on the way; the nodes keep these, each its own."""
     taken: set[str] = set()
-    for node in graph:
+    nested = (node for inner in graph.subgraphs() for node in inner)
+    for node in (*graph, *nested):
         name = node_name(node)
         free, count = name, 0
         while free in taken:

@@ -8,7 +8,9 @@ import onnx_ir as ir
 from edgebig.graph.edit import constant_array
 from edgebig.quantize.clipping import clip_limits, gate_constants
 from edgebig.quantize.ops import handlers
+from edgebig.quantize.ops.gelu import PART_OF_GELU, gelu_nodes
 from edgebig.quantize.ops.generic import generic
+from edgebig.quantize.ops.logarithm import LOGARITHM, feeds_logarithm
 from edgebig.quantize.unit import Facts, ScaleRule, Unit
 
 STANDARD = ("", "ai.onnx")
@@ -38,8 +40,12 @@ def find_units(graph: ir.Graph, facts: Facts, excluded: Collection[ir.Node]) -> 
     units: list[Unit] = []
     reasons: dict[ir.Node, str] = {}
     taken: set[ir.Node] = set()
+    fused = set() if facts.target.integer_only else gelu_nodes(graph)
     for node in graph:
         if node in taken:
+            continue
+        if node in fused:
+            reasons[node] = "excluded" if node in excluded else PART_OF_GELU
             continue
         found = _see(node, facts, excluded)
         if isinstance(found, str):
@@ -64,6 +70,8 @@ def _see(node: ir.Node, facts: Facts, excluded: Collection[ir.Node]) -> Unit | s
     unit = _handled(node, facts)
     if isinstance(unit, str):
         return unit
+    if (unit.weighted is not None or unit.forced) and not facts.target.integer_only and feeds_logarithm(node):
+        return LOGARITHM
     for value in (*unit.inputs, *node.outputs):
         if value.dtype is not None and value.dtype != ir.DataType.FLOAT:
             return f"it works on {value.dtype.name.lower()}, not float32"

@@ -12,11 +12,15 @@ from edgebig.records.sensitivity import BudgetRecord
 
 AUTO = "auto"
 FLOAT = "float"
+FAST, DEFAULT, MAX = "fast", "default", "max"
+EFFORTS = (FAST, DEFAULT, MAX)
+ALGORITHMS = ("equalize", "smooth_quant", "weight_mse", "bias_correction", "gptq")
 FORMATS = (AUTO, "qdq", "nbits")
 WEIGHT_METHODS = (AUTO, "rtn", "hqq", "gptq")
 WEIGHT_BITS = (AUTO, "7", "8")
 BLOCK_SIZES = (16, 32, 64, 128, 256, -1)
 ALLOWED: dict[str, tuple[object, ...]] = {
+    "effort": EFFORTS,
     "format": FORMATS,
     "weight_method": WEIGHT_METHODS,
     "weight_bits": WEIGHT_BITS,
@@ -41,16 +45,23 @@ class QuantizeOptions:
         exclude: Names of nodes that stay in float; `*`, `?` and `[...]` match as in file names.
         samples: At most this many samples (of arrays) or feeds; None for all.
         ram_budget: What the tensors observed at once may take, e.g. "512MB", "1GB"; more tensors mean more passes.
-        bias_correction: Whether biases make up for the shift of the outputs' means by the rounding of weights.
+        effort: "fast": ranges by one method, weights rounded; "default" and "max": ranges and accuracy algorithms by
+            what they do to held-out samples.
+        equalize: Cross-layer equalisation; this and the four below: True for always, False for never, None for what
+            the effort says, and only where the held-out loss does not get worse.
+        smooth_quant: SmoothQuant.
+        weight_mse: Scales of weights by the smallest error.
+        bias_correction: Biases make up for the shift of the outputs' means by the rounding of weights.
+        gptq: Rounding of static int8 weights with feedback.
         max_loss: The most that the loss may be: layers stay in float until it is met; None: no budget.
         task: What the loss is measured on with labels (see `edgebig.evaluate.load_task`): the drop of its metric;
             None for the distance of the outputs on held-out samples.
         threads: Threads within an operator; 0 leaves the choice to onnxruntime.
     """
 
-    scheme: str = "int8"
+    scheme: str = AUTO
     target: str = "ort-cpu"
-    calibration: str = "mse"
+    calibration: str = AUTO
     format: str = AUTO
     block_size: int = 32
     weight_method: str = AUTO
@@ -58,7 +69,12 @@ class QuantizeOptions:
     exclude: tuple[str, ...] = ()
     samples: int | None = None
     ram_budget: str = "1GB"
-    bias_correction: bool = True
+    effort: str = DEFAULT
+    equalize: bool | None = None
+    smooth_quant: bool | None = None
+    weight_mse: bool | None = None
+    bias_correction: bool | None = None
+    gptq: bool | None = None
     max_loss: float | None = None
     task: str | None = None
     threads: int = 0
@@ -137,6 +153,29 @@ class QuantizedTensor:
     observed_high: float | None
 
 
+@dataclasses.dataclass(frozen=True)
+class AlgorithmReport:
+    """What an accuracy algorithm did, and what it was worth.
+
+    Attributes:
+        algorithm: Its name, as on the command line.
+        kept: Whether the model has it.
+        where: What it changed, in words, one entry per place; empty where it found nothing to do.
+        skipped: Places it left alone, with the reason.
+        loss_before: Loss of the quantized model on held-out samples without it; None where it was not measured.
+        loss_after: The same with it.
+        reason: Why it was not kept, in words; empty where it was.
+    """
+
+    algorithm: str
+    kept: bool
+    where: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    loss_before: float | None = None
+    loss_after: float | None = None
+    reason: str = ""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SchemeTrial:
     """A scheme that was written and measured against the float model.
@@ -181,6 +220,7 @@ class QuantizeRecord(Record):
         bytes_after: Size of the result.
         trials: Schemes that were tried, where the choice was left open.
         budget: How a loss budget was met; None where there was none.
+        algorithms: What the accuracy algorithms did, in order.
         notes: What else the user should know.
     """
 
@@ -202,6 +242,7 @@ class QuantizeRecord(Record):
     bytes_after: int
     trials: tuple[SchemeTrial, ...] = ()
     budget: BudgetRecord | None = None
+    algorithms: tuple[AlgorithmReport, ...] = ()
     notes: tuple[str, ...] = ()
 
     def with_notes(self, notes: Sequence[str]) -> "QuantizeRecord":

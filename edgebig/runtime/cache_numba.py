@@ -27,6 +27,16 @@ def assembly_of(function: Callable[..., Any], signature: Any) -> tuple[str, str]
     """
     from numba import cfunc
 
+    try:
+        return _optimised_once(function, signature)
+    except (AttributeError, TypeError, ValueError):  # a Numba with other insides: then it compiles in its own way
+        made = cfunc(signature)(function)
+        return str(made.inspect_llvm()), str(made.native_name)
+
+
+def _optimised_once(function: Callable[..., Any], signature: Any) -> tuple[str, str]:
+    from numba import cfunc
+
     with _front_end() as generator:
         made: Any = cfunc(signature)(function)
         module = made._library._final_module

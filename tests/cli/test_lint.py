@@ -61,7 +61,7 @@ def test_fix_writes_a_model_that_is_not_refused(model: Path, tmp_path: Path) -> 
     assert "repaired 1x: wrote biases in float instead of int32 behind DequantizeLinear" in text
     assert "outputs differ by 0 of their scale" in text
     assert "Compared on 4 feeds of random inputs." in text
-    assert f"Written: {output}" in text.replace(" ", "") or "Written:" in text
+    assert "Written:" in text and output.exists()
     again = run(output, "--target", "tensorrt-11")
     assert again.exit_code == 0, again.output
     read = LintRecord.from_json(record.read_text())

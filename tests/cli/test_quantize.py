@@ -31,7 +31,8 @@ def run(*arguments: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-GOOD = ("conv_net.onnx", "-o", "q.onnx", "--data", "samples.npz", "--threads", "1")
+STATIC = ("--scheme", "int8", "--effort", "fast")
+GOOD = ("conv_net.onnx", "-o", "q.onnx", "--data", "samples.npz", "--threads", "1", *STATIC)
 
 
 def test_the_help_line_is_the_groups() -> None:
@@ -102,7 +103,7 @@ def test_a_missed_budget_writes_nothing(folder: Path) -> None:
     model.graph.initializer.append(onnx.numpy_helper.from_array(rng.normal(size=(8, 1)).astype(np.float32), "w"))
     onnx.save(model, folder / "m.onnx")
     np.savez(folder / "d.npz", x=rng.normal(size=(64, 8)).astype(np.float32))
-    code, output = run("m.onnx", "-o", "q.onnx", "--data", "d.npz", "--max-loss", "0.000001")
+    code, output = run("m.onnx", "-o", "q.onnx", "--data", "d.npz", "--max-loss", "0.000001", *STATIC)
     assert code == 3, output
     assert "the loss budget cannot be met" in output
     assert not (folder / "q.onnx").exists()

@@ -9,8 +9,9 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from edgebig.diagnose.match import match_graphs
 from edgebig.errors import InvalidModelError
+from edgebig.graph.edit import add_initializer
 from edgebig.graph.save import save_model
-from tests.diagnose.build import inspect, net, net_samples, qdq
+from tests.diagnose.build import context, inspect, layer, net, net_samples, qdq
 from tests.quantize.build import build, normal
 from tests.small_models import conv_net, conv_net_samples
 
@@ -76,6 +77,21 @@ def test_onnxruntime_static_with_dropped_relu(tmp_path: object, form: QuantForma
     assert relu.raw is None, "what stands before the integers has no Relu"
 
 
+def test_a_clip_that_became_a_range_is_found_where_no_name_and_no_reader_tells() -> None:
+    text = """g (float[n, 8] x) => (float[n, 1] y) { a = MatMul (x, w) b = Clip (a, zero, six) y = ReduceMean (b, axes) }"""
+    limits = {"zero": np.float32(0), "six": np.float32(6), "axes": np.array([1], np.int64)}
+    model = build(text, w=normal(8, 8), **limits)
+    without = build(text.replace("b = Clip (a, zero, six) y = ReduceMean (b, axes)", "y = ReduceL1 (a, axes)"),
+                    w=normal(8, 8), axes=limits["axes"])  # fmt: skip
+    found, _ = inspect(model, qdq(without, {"a": (0.0, 6.0)}, {"w": 1}), {"x": normal(16, 8, seed=2)})
+    pairs = {value.name: pair for value, pair in found.matching.pairs.items()}
+    assert pairs["b"].raw is None
+    assert len(pairs["b"].points) == 1
+    assert not pairs["a"].points, "what stands before the integers is not cut off yet"
+    wide, _ = inspect(model, qdq(without, {"a": (-6.0, 6.0)}, {"w": 1}), {"x": normal(16, 8, seed=2)})
+    assert "b" not in {value.name for value in wide.matching.pairs}, "integers with negative numbers are no Clip at 0"
+
+
 def test_onnxruntime_dynamic(tmp_path: object) -> None:
     model, data = conv_net(), conv_net_samples(4)
     save_model(model, f"{tmp_path}/f.onnx")
@@ -101,6 +117,34 @@ def test_folded_batch_norm(tmp_path: object) -> None:
     found, _ = inspect(model, ir.load(f"{tmp_path}/q.onnx"), data)
     assert {value.name for value in found.matching.pairs} == {"x", "b", "y"}
     assert [value.name for value in found.matching.unmatched] == ["a"]
+
+
+def test_weights_quantized_in_the_graph_and_points_at_inputs_only() -> None:
+    """As tools for quantization-aware training write it: float weights behind a Q/DQ pair, no pair at results."""
+    model, data = net(), net_samples()
+    changed = qdq(model, {"x": (-4.0, 4.0), "b": (0.0, 5.0), "d": (0.0, 5.0)})
+    for name, values in (("wa", "a"), ("wb", "c")):
+        reader = next(node for node in changed.graph if node.outputs[0].name == values)
+        weight = changed.graph.initializers[name]
+        peak = np.abs(weight.const_value.numpy()).max(axis=0)  # type: ignore[union-attr]
+        scale = add_initializer(changed.graph, f"{name}/scale", (peak / 127).astype(np.float32))
+        point = add_initializer(changed.graph, f"{name}/zero", np.zeros(peak.size, np.int8))
+        pair = []
+        for op_type, source in (("QuantizeLinear", weight), ("DequantizeLinear", None)):
+            inputs = [source if source is not None else pair[-1].outputs[0], scale, point]
+            pair.append(ir.node(op_type, inputs=inputs, attributes={"axis": 1}))
+            pair[-1].outputs[0].name = f"{name}/{op_type}"
+        changed.graph.extend(pair)
+        reader.replace_input_with(1, pair[-1].outputs[0])
+    changed.graph.sort()
+    found = context(model, changed, data)
+    assert not found.inspected.matching.unmatched
+    assert found.inspected.quantized_layers[layer(found, "a")] == "weights"
+    assert layer(found, "y") not in found.inspected.quantized_layers
+    weight = found.weight(layer(found, "c"))
+    assert weight is not None
+    assert weight.scale.size == 32
+    assert np.abs(weight.quantized - weight.original).max() <= weight.scale.max() / 2 + 1e-6
 
 
 def test_other_models_are_refused() -> None:

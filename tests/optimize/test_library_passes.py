@@ -17,10 +17,10 @@ from edgebig.optimize.library_passes import (
     merge_equal_nodes,
     remove_unused,
 )
-from edgebig.passes.merge_initializers import MergeInitializers
 from edgebig.optimize.raise_opset import RaiseOpset
 from edgebig.passes.base import run_passes
 from edgebig.passes.library import LibraryPass
+from edgebig.passes.merge_initializers import MergeInitializers
 
 
 def feed(rng: np.random.Generator) -> dict[str, np.ndarray]:

@@ -27,6 +27,8 @@ data = "samples.npz"
 use = "optimize"
 [[step]]
 use = "quantize"
+scheme = "int8"
+effort = "fast"
 """
 
 

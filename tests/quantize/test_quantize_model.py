@@ -2,6 +2,7 @@
 
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from edgebig.records.quantize import QuantizeOptions, QuantizeRecord, parse_size
 from tests.quantize.build import build, count, normal, run, sqnr_db
 from tests.small_models import conv_net, conv_net_samples
 
-OPTIONS = QuantizeOptions(threads=1)
+OPTIONS = QuantizeOptions(threads=1, scheme="int8", effort="fast")
 BLOCK = """g (float[N, T, 32] x) => (float[N, T, 32] y) {
     q = MatMul(x, wq) k = MatMul(x, wk) t = Transpose<perm = [0, 2, 1]>(k) s = MatMul(q, t) p = Softmax<axis = -1>(s)
     v = MatMul(x, wv) o = MatMul(p, v) r = Add(x, o) n = LayerNormalization<axis = -1>(r, g1, g2)
@@ -74,10 +75,10 @@ def test_excluded_nodes_stay_in_float(pattern: str) -> None:
     model, data = conv_net(), conv_net_samples()
     for node in model.graph:
         node.name = f"node_of_{node.outputs[0].name}"
-    _, record = quantize_model(model, data=data, options=QuantizeOptions(threads=1, exclude=(pattern,)))
+    _, record = quantize_model(model, data=data, options=replace(OPTIONS, exclude=(pattern,)))
     assert [node.node for node in record.nodes if node.reason == "excluded"] == ["node_of_e"]
     with pytest.raises(UsageError, match="node_of_e"):
-        quantize_model(model, data=data, options=QuantizeOptions(exclude=("node_off_e",)))
+        quantize_model(model, data=data, options=replace(OPTIONS, exclude=("node_off_e",)))
 
 
 def test_refusals_say_why() -> None:
@@ -114,10 +115,11 @@ def test_sizes(text: str, size: int) -> None:
 
 def test_the_loss_budget_is_a_gate() -> None:
     model, data = conv_net(), conv_net_samples()
-    quantize_model(model, data=data, options=QuantizeOptions(threads=1, max_loss=1.0))
+    quantize_model(model, data=data, options=replace(OPTIONS, max_loss=1.0))
     text = "g (float[N, 16] x) => (float[N, 1] y) { y = Gemm(x, w) }"
     with pytest.raises(QualityGateError, match=r"relative-error is 0.01.*0 of 1 layers in float, allowed is 1e-06"):
-        quantize_model(build(text, w=normal(16, 1)), data={"x": normal(64, 16)}, options=QuantizeOptions(max_loss=1e-6))
+        model = build(text, w=normal(16, 1))
+        quantize_model(model, data={"x": normal(64, 16)}, options=replace(OPTIONS, max_loss=1e-6))
 
 
 def test_old_opsets_are_raised(tmp_path: Path) -> None:
@@ -155,7 +157,7 @@ def test_a_small_budget_takes_one_pass_too_and_the_same_result() -> None:
     model, data = conv_net(), conv_net_samples()
     feeds = [{"image": data["image"][i : i + 8]} for i in range(0, 64, 8)]
     wide, _ = quantize_model(model, data=feeds, options=OPTIONS)
-    narrow, record = quantize_model(model, data=feeds, options=QuantizeOptions(threads=1, ram_budget="80KB"))
+    narrow, record = quantize_model(model, data=feeds, options=replace(OPTIONS, ram_budget="80KB"))
     assert record.passes == 1
     assert np.array_equal(run(wide, data), run(narrow, data))
 

@@ -122,7 +122,7 @@ def test_shared_weights_are_stored_once() -> None:
     weight = normal(16, 16, scale=0.2)
     model = build(text, w=weight, v=weight.copy(), b=np.zeros(16, np.float32))
     feed = {"x": normal(64, 16)}
-    result, _ = quantize_model(model, data=feed, options=QuantizeOptions(threads=1, bias_correction=False))
+    result, _ = quantize_model(model, data=feed, options=QuantizeOptions(threads=1, scheme="int8", effort="fast"))
     stored = [value for value in result.graph.initializers.values() if value.dtype == ir.DataType.INT8]
     assert sum(value.shape == (16, 16) for value in stored) == 1
     assert not [
@@ -139,7 +139,8 @@ def test_eight_bits_saturate_here_and_seven_or_bounded_sums_do_not() -> None:
     feed = {"x": np.abs(normal(64, 64, seed=1)).clip(0.5, 1.0)}
     quality = {}
     for bits in ("8", "7", "auto"):
-        result, record = quantize_model(model, data=feed, options=QuantizeOptions(threads=1, weight_bits=bits))
+        options = QuantizeOptions(threads=1, scheme="int8", effort="fast", weight_bits=bits)
+        result, record = quantize_model(model, data=feed, options=options)
         quality[bits] = sqnr_db(run(result, feed, optimize=False), run(result, feed))
         assert bool([note for note in record.notes if "saturate" in note]) == (bits == "8")
     assert quality["8"] < 20

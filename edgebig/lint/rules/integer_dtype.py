@@ -104,8 +104,8 @@ def fix(model: ir.Model, context: Context, places: frozenset[str]) -> int:
             node.outputs[0].type = None if dtype is None else ir.TensorType(dtype)
             count += 1
         elif is_dequantize(node) and _own(node):
+            shift_point(node)  # first: without one its dtype is that of the integers
             shift_constant(node)
-            shift_point(node)
             count += 1
     return count
 

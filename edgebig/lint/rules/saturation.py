@@ -24,6 +24,8 @@ from edgebig.records.lint import Finding, Severity
 NAME = "saturation"
 TEXT = "8-bit products of this weight can leave the 16 bits in which processors without VNNI add them in pairs"
 
+HELD_WEIGHTS = "weights of 7 bits, or pairs held within 128 (edgebig quantize from the float model: the fastest)"
+
 
 def check(context: Context) -> Iterator[Finding]:
     """Find products that can saturate, and with samples how often they do."""
@@ -36,7 +38,7 @@ def check(context: Context) -> Iterator[Finding]:
             risky[product] = worst
     measured = measure(list(risky), context) if context.samples is not None and risky else {}
     nothing = Saturation()
-    for product in sorted(risky, key=lambda product: -measured.get(product.node, nothing).worst_share):
+    for product in sorted(risky, key=lambda product: measured.get(product.node, nothing).sqnr_db):
         yield _finding(product, risky[product], measured.get(product.node))
 
 
@@ -45,16 +47,19 @@ def _finding(product: Product, worst: np.ndarray, measured: Saturation | None) -
     at_worst = _in_steps(product, worst)
     detail = f"{channels}{f', at worst {at_worst:,.0f} steps of the result' if at_worst else ''}"
     severity, text = Severity.LOSES_ACCURACY, TEXT
-    advice = "weights of 7 bits, or pairs held within 128 (edgebig quantize from the float model: the fastest)"
+    advice = HELD_WEIGHTS
     if measured is not None and not measured.changed:
         severity, text = Severity.NOTE, TEXT + ", which on the samples did not happen"
     elif measured is not None:
-        text += ", and on the samples they do"
+        text += ", and on the samples they do" + ("" if measured.matters else ", too little to matter")
+        severity = severity if measured.matters else Severity.NOTE
         share = f"{measured.share:.2%}" if measured.share >= 1e-4 else "under 0.01%"
-        most = f"the worst by {measured.worst_share:.1%} of the largest"
+        most = f"the worst by {measured.worst_share:.1%} of the largest, {measured.sqnr_db:.0f} dB"
         detail = f"{share} of outputs change, {most}; {channels}"
-    fixable = _is_private(product) and (measured is None or measured.changed > 0)
-    if fixable:
+    fixable = _is_private(product) and (measured is None or measured.matters)
+    if severity is Severity.NOTE:
+        advice = "nothing, where the samples stand for what will come"
+    elif fixable:
         advice += "; or the weight as uint8, for which the sums are made in 32 bits, at a lower speed"
     return finding(NAME, severity, product.node, text, detail=detail, advice=advice, fixable=fixable)
 
@@ -95,8 +100,8 @@ def fix(model: ir.Model, context: Context, places: frozenset[str]) -> int:
     for product in list(products(all_nodes(model))):
         dequantize = product.dequantize
         if dequantize is not None and label(product.node) in places and _is_private(product):
+            shift_point(dequantize)  # first: without one its dtype is that of the integers
             shift_constant(dequantize)
-            shift_point(dequantize)
             count += 1
     return count
 

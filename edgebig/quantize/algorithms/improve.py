@@ -6,6 +6,7 @@ Those that change the float model come first (equalisation, SmoothQuant), then s
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import onnx_ir as ir
 
@@ -78,7 +79,8 @@ def improve(engine: StaticEngine, start: StaticChoice, setting: Setting, switche
     steps: Sequence[tuple[str, Use, Callable[[Improved, Setting, Sequence[Layer]], StaticChoice]]] = (
         ("weight-mse", switches.weight_mse, _searched),
         ("bias-correction", switches.bias_correction, _corrected),
-        ("gptq", switches.gptq, _rounded),
+        ("gptq", switches.gptq, partial(_rounded, method="gptq")),
+        ("adaround", switches.adaround, partial(_rounded, method="adaround")),
     )
     for name, use, step in steps:
         if use is not Use.NEVER:
@@ -113,12 +115,12 @@ def _corrected(best: Improved, setting: Setting, layers: Sequence[Layer]) -> Sta
     return dataclasses.replace(best.choice, means=best.engine.means())
 
 
-def _rounded(best: Improved, setting: Setting, layers: Sequence[Layer]) -> StaticChoice:
+def _rounded(best: Improved, setting: Setting, layers: Sequence[Layer], *, method: str) -> StaticChoice:
     written = best.engine.write(best.choice).writer.weights
     start = {unit.node.name or "": weight for unit, weight in written.items()}
     layers = [layer for layer in layers if all(name in start for name in layer.names)]
     weights = round_weights(
-        best.engine, layers, start, setting.observed, budget=setting.budget, threads=setting.threads
+        best.engine, layers, start, setting.observed, method=method, budget=setting.budget, threads=setting.threads
     )
     return dataclasses.replace(best.choice, weights=weights)
 

@@ -31,6 +31,7 @@ class Switches:
         weight_mse: Weight scales by the smallest error, instead of the largest weight.
         bias_correction: Biases make up for the shift of the outputs' means by the rounding of weights.
         gptq: Rounding with feedback, at the same scales.
+        adaround: Rounding up or down, learned by gradient descent; of each layer the better of this and what it was.
     """
 
     equalize: Use = Use.NEVER
@@ -38,6 +39,7 @@ class Switches:
     weight_mse: Use = Use.NEVER
     bias_correction: Use = Use.NEVER
     gptq: Use = Use.NEVER
+    adaround: Use = Use.NEVER
 
 
 _DEFAULT = Switches(
@@ -50,7 +52,7 @@ _DEFAULT = Switches(
 EFFORTS: Mapping[str, Switches] = {
     "fast": Switches(),
     "default": _DEFAULT,
-    "max": _DEFAULT,
+    "max": dataclasses.replace(_DEFAULT, adaround=Use.WHERE_BETTER),
 }
 
 

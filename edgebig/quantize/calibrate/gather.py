@@ -1,4 +1,4 @@
-"""Take a batch's tensors into their statistics, several at a time."""
+"""Take a batch's tensors into their statistics, several at a time, while the model runs on the next batch."""
 
 import os
 from collections.abc import Mapping
@@ -23,25 +23,33 @@ class Gatherer:
 
     def __init__(self, statistics: Mapping[str, TensorStatistics], threads: int = 0) -> None:
         self._statistics = statistics
-        self._threads = threads or processors()
-        self._pool = ThreadPoolExecutor(self._threads, "edgebig-statistics") if self._threads > 1 else None
+        self._pool = ThreadPoolExecutor(threads or processors(), "edgebig-statistics")
+        self._jobs: list[Future[None]] = []
 
     def add(self, arrays: Mapping[str, NDArray]) -> None:
-        """Take tensors in; they are of no more use to it afterwards.
+        """Begin to take tensors in, once those before are in; their memory must stay as it is meanwhile.
 
         Raises:
-            InvalidDataError: One of them holds NaN or infinity; the first in their order is named.
+            InvalidDataError: See `wait`.
         """
-        if self._pool is None or sum(array.nbytes for array in arrays.values()) < _LEAST_BYTES:
+        self.wait()
+        if sum(array.nbytes for array in arrays.values()) < _LEAST_BYTES:
             for name, array in arrays.items():
                 self._statistics[name].add(array)
             return
         largest_first = sorted(arrays, key=lambda name: -arrays[name].nbytes)
-        jobs: dict[str, Future[None]] = {
-            name: self._pool.submit(self._statistics[name].add, arrays[name]) for name in largest_first
-        }
-        errors = {name: jobs[name].exception() for name in arrays}
-        for error in errors.values():
+        jobs = {name: self._pool.submit(self._statistics[name].add, arrays[name]) for name in largest_first}
+        self._jobs = [jobs[name] for name in arrays]
+
+    def wait(self) -> None:
+        """Wait until all is in.
+
+        Raises:
+            InvalidDataError: A tensor holds NaN or infinity; the first in their order is named.
+        """
+        errors = [job.exception() for job in self._jobs]
+        self._jobs = []
+        for error in errors:
             if error is not None:
                 raise error
 
@@ -49,8 +57,7 @@ class Gatherer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._pool is not None:
-            self._pool.shutdown()
+        self._pool.shutdown()
 
 
 def processors() -> int:

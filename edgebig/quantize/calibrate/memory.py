@@ -1,8 +1,8 @@
 """How a budget of memory is divided."""
 
-# The tensors that are looked at may take one part in so many. The others are for what onnxruntime keeps in between,
-# the model's weights (once more in the layout of its kernels), and the interpreter.
-PARTS = 4
+# The tensors of one batch that are looked at may take one part in so many: those of the batch before are still there,
+# and so is what onnxruntime keeps in between, the model's weights, once more in the layout of its kernels, and Python.
+PARTS = 8
 
 
 def tensor_budget(budget: int) -> int:

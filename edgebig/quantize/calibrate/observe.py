@@ -7,7 +7,7 @@ samples goes on where it ends, whether it holds all of them or the run before wa
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -69,11 +69,11 @@ def observe(
     inputs = {value.name or "" for value in model.graph.inputs}
     wanted = [name for name in statistics if name not in inputs]
     given = [name for name in statistics if name in inputs]
-    walk = _Walk(samples, kept, statistics)
     stages = 0
     with contextlib.ExitStack() as stack:
         run: StagedRun | None = None
         gatherer = stack.enter_context(Gatherer(statistics, threads))
+        walk = _Walk(samples, kept, statistics, gatherer.wait)
         for feed in walk:
             gatherer.add({name: feed[name] for name in given})
             if run is None and wanted:  # where all is known from before, no session is built
@@ -83,6 +83,7 @@ def observe(
                 stages = len(run.stages)
             for arrays in run.run(feed) if run is not None else ():
                 gatherer.add(arrays)
+        gatherer.wait()
     if not walk.feeds:
         raise InvalidDataError(f"samples {samples.source} hold no feeds: there is nothing to observe")
     unseen = tuple(name for name, found in statistics.items() if not found.seen)
@@ -100,18 +101,23 @@ class _Walk:
     """
 
     def __init__(
-        self, samples: Samples, kept: StatisticsFile | None, statistics: Mapping[str, TensorStatistics]
+        self,
+        samples: Samples,
+        kept: StatisticsFile | None,
+        statistics: Mapping[str, TensorStatistics],
+        settle: Callable[[], None],
     ) -> None:
         self._samples = samples
         self._kept = kept
         self._statistics = statistics
+        self._settle = settle
         self.feeds = 0
         self.run = 0
 
     def __iter__(self) -> Iterator[Feed]:
         known = self._known()
         digest = hashlib.sha256()
-        whole = True  # whether the statistics hold all feeds so far, and no part of another
+        whole = True  # whether the statistics hold all feeds so far, or soon will, and no part of another
         try:
             for feed in track(self._samples, _description(known), self._samples.feeds):
                 add_to_digest(digest, feed)
@@ -122,11 +128,15 @@ class _Walk:
                     whole = True
                     self.run += 1
                     if self._kept is not None and self._kept.is_due():
-                        self._kept.save(self._statistics, self.feeds, digest.hexdigest())
+                        self._save(self._kept.save, digest.hexdigest())
         finally:
             # Also where the samples fail on the way, or the user has enough of it.
             if self._kept is not None and whole and self.run:
-                self._kept.save_last(self._statistics, self.feeds, digest.hexdigest())
+                self._save(self._kept.save_last, digest.hexdigest())
+
+    def _save(self, save: Callable[[Mapping[str, TensorStatistics], int, str], None], digest: str) -> None:
+        self._settle()
+        save(self._statistics, self.feeds, digest)
 
     def _known(self) -> int:
         """Feeds at the beginning of the samples whose statistics are there; the statistics then hold them."""

@@ -47,7 +47,7 @@ class StagedRun:
         """Run on one feed.
 
         Yields:
-            For each stage the wanted tensors by name; the arrays are valid until the next step.
+            For each stage the wanted tensors by name; the arrays stay as they are as long as they are kept.
 
         Raises:
             InvalidModelError: onnxruntime fails on this feed; its reason is in the message.

@@ -49,7 +49,7 @@ def take_in(
         limit, per_unit = _range(histogram)
         begin, magnitude = stream(shaped, begin, limit, per_unit, every, phase, bins, tables, extremes, sums)
         if histogram is not None:
-            kernels.flush(tables, every, histogram.counts)
+            kernels.flush(tables, every, per_unit, extremes, histogram.counts)
         if magnitude == 0:
             return moments(extremes, sums, count=values.size // channels, inner=1 if in_rows else inner)
         if magnitude >= _INFINITY or histogram is None:

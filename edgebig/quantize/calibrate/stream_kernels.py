@@ -226,8 +226,25 @@ def stream_columns(
 
 
 @numba.njit(nogil=True, cache=True)
-def flush(tables: NDArray, every: int, counts: NDArray) -> None:
-    """Move the tables' counts into int64 counts [bins], each `every` times."""
-    for i in range(counts.size):
-        counts[i] += every * (np.int64(tables[0, i]) + tables[1, i] + tables[2, i] + tables[3, i])
-    tables[:] = 0
+def flush(tables: NDArray, every: int, per_unit: np.float32, extremes: NDArray, counts: NDArray) -> None:
+    """Move the tables' counts into the histogram.
+
+    Args:
+        tables: uint32 [TABLES, bins], zeros afterwards.
+        every: How often each is added.
+        per_unit: Bins per unit of the values.
+        extremes: int64 [3, channels], of all values counted: bins beyond them hold nothing.
+        counts: int64 [bins], changed in place.
+    """
+    bits = np.zeros(2, np.uint32)
+    for c in range(extremes.shape[1]):
+        bits[0] = max(bits[0], np.uint32(extremes[2, c] - SIGN if extremes[2, c] >= SIGN else 0))
+        bits[1] = max(bits[1], np.uint32(max(extremes[0, c], 0)))
+    reach = bits.view(np.float32)
+    zero = counts.size // 2
+    first = max(zero - int(float(reach[0]) * float(per_unit)) - 1, 0)
+    end = min(zero + int(float(reach[1]) * float(per_unit)) + 1, counts.size)
+    for i in range(first, end):
+        found = np.int64(tables[0, i]) + tables[1, i] + tables[2, i] + tables[3, i]
+        counts[i] += every * found
+    tables[:, first:end] = 0

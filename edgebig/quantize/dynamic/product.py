@@ -14,6 +14,7 @@ from edgebig.graph.edit import constant_array
 from edgebig.graph.weights import WeightedNode, as_weighted
 from edgebig.quantize.change import Change
 from edgebig.quantize.dynamic.writer import DynamicWriter, quantize_matrix
+from edgebig.quantize.weights import QuantizedWeight
 
 # Per number of the activation, quantizing costs as much as this many products save (measured on AVX2, onnxruntime 1.31:
 # 10 and 16 outputs lose, 64 win).
@@ -49,16 +50,8 @@ def write_product(node: ir.Node, writer: DynamicWriter) -> Change:
     weighted = as_weighted(node)
     assert weighted is not None  # check_product has seen it
     matrix = _matrix(weighted)
-    weight = quantize_matrix(matrix, writer.rule)
     output = node.outputs[0]
-    integers = writer.constant(f"{weighted.weight.name}_quantized", weight.integers)
-    zeros = writer.constant(f"{weighted.weight.name}_zero_point", np.zeros_like(weight.scales, dtype=np.int8))
-    scales = writer.constant(f"{weighted.weight.name}_scale", weight.scales)
-    x, x_scale, x_zero = writer.activation(weighted.activation, node)
-    sums = writer.node("MatMulInteger", [x, integers, x_zero, zeros], output, node, dtype=ir.DataType.INT32)
-    floats = writer.node("Cast", [sums], output, node, dtype=ir.DataType.FLOAT, to=int(ir.DataType.FLOAT))
-    scale = writer.node("Mul", [x_scale, scales], output, node, shape=ir.Shape(weight.scales.shape))
-    result = writer.node("Mul", [floats, scale], output, node)
+    result, weight, integers = multiply(weighted.activation, matrix, weighted.weight.name or "weight", node, writer)
     bias = _bias(node, writer)
     if bias is not None:
         result = writer.node("Add", [result, bias], output, node)
@@ -74,6 +67,37 @@ def write_product(node: ir.Node, writer: DynamicWriter) -> Change:
         bytes_before=stored * matrix.size * 4,
         bytes_after=stored * (weight.integers.nbytes + 5 * weight.scales.size),
     )
+
+
+def multiply(
+    value: ir.Value, matrix: NDArray, name: str, before: ir.Node, writer: DynamicWriter
+) -> tuple[ir.Value, QuantizedWeight, ir.Value]:
+    """Insert the product of an activation and a weight in front of a node.
+
+    Args:
+        value: The activation.
+        matrix: The weight, [inputs, outputs].
+        name: The weight's name.
+        before: The node; the product is named after its first output.
+        writer: The writer.
+
+    Returns:
+        The product in float, the weight in integers, and the initializer that holds them.
+    """
+    weight = quantize_matrix(matrix, writer.rule)
+    integers = writer.constant(f"{name}_quantized", weight.integers)
+    zeros = writer.constant(f"{name}_zero_point", np.zeros_like(weight.scales, dtype=np.int8))
+    scales = writer.constant(f"{name}_scale", weight.scales)
+    x, x_scale, x_zero = writer.activation(value, before)
+    like = ir.Value(name=before.outputs[0].name, shape=_product_shape(value, matrix), type=value.type)
+    sums = writer.node("MatMulInteger", [x, integers, x_zero, zeros], like, before, dtype=ir.DataType.INT32)
+    floats = writer.node("Cast", [sums], like, before, dtype=ir.DataType.FLOAT, to=int(ir.DataType.FLOAT))
+    scale = writer.node("Mul", [x_scale, scales], like, before, shape=ir.Shape(weight.scales.shape))
+    return writer.node("Mul", [floats, scale], like, before), weight, integers
+
+
+def _product_shape(value: ir.Value, matrix: NDArray) -> ir.Shape | None:
+    return None if value.shape is None else ir.Shape([*value.shape[:-1], matrix.shape[1]])
 
 
 def _matrix(weighted: WeightedNode) -> NDArray:

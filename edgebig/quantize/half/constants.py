@@ -20,15 +20,18 @@ def half_array(tensor: ir.TensorProtocol) -> tuple[NDArray[np.float16], float]:
     error = power = 0.0
     parts = read_parts(tensor, 1) if shape else [(0, np.asarray(tensor.numpy()))]
     for start, part in parts:
-        cut = np.where(np.isinf(part), part, np.clip(part, -LARGEST, LARGEST)).astype(np.float16)
+        finite = np.isfinite(part)
+        cut = np.clip(part, -LARGEST, LARGEST).astype(np.float16)
+        if not finite.all():
+            cut = np.where(finite, cut, part.astype(np.float16))
         if shape:
             result[start : start + len(part)] = cut
         else:
             result[()] = cut
-        wide = np.where(np.isfinite(part), part, 0.0).astype(np.float64)
-        rounded = np.where(np.isfinite(part), cut, 0.0).astype(np.float64)
-        error += float(np.square(rounded - wide).sum())
-        power += float(np.square(wide).sum())
+        kept = part[finite].astype(np.float64)
+        lost = cut[finite].astype(np.float64) - kept
+        error += float(np.dot(lost, lost))
+        power += float(np.dot(kept, kept))
     return result, error / power if power else 0.0
 
 

@@ -16,8 +16,8 @@ from edgebig.quantize.half.write import write_half
 def convert_to_half(model: ModelLike, *, exclude: tuple[str, ...] = ()) -> tuple[ir.Model, tuple[Change, ...]]:
     """Store weights and compute in float16, where that loses little; inputs and outputs stay float32.
 
-    Halves the file. Made for GPUs, which compute in float16; onnxruntime's CPU provider casts most nodes back to float32,
-    so that on a CPU it saves bytes, not time.
+    Halves the file. Made for GPUs, which compute in float16; onnxruntime's CPU provider casts most nodes back to
+    float32, so that on a CPU it saves bytes, not time.
 
     Args:
         model: The float model, or its path; it stays as it is.

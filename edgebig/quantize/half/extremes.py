@@ -91,8 +91,11 @@ def _exceeds(tensor: ir.TensorProtocol | None) -> bool:
 
 
 def _largest(array: NDArray) -> float:
-    sizes = np.abs(array)
-    return float(sizes.max(initial=0.0, where=np.isfinite(sizes)))
+    """The largest finite magnitude."""
+    if array.size == 0:
+        return 0.0
+    largest = max(float(array.max()), -float(array.min()))
+    return largest if np.isfinite(largest) else float(np.abs(array[np.isfinite(array)]).max(initial=0.0))
 
 
 def _is_guard(value: ir.Value) -> bool:

@@ -6,6 +6,7 @@ model, interleaved, and their losses compared on held-out samples.
 """
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 from edgebig.bench import bench_models
@@ -23,8 +24,10 @@ from edgebig.timing.comparison import SLOWER
 
 # Seconds in which all candidates are measured together.
 SECONDS = 4.0
-# A candidate this much slower than the fastest is taken instead where it loses less by so many dB.
-CLOSE, CLEARER_DB = 1.1, 1.0
+# What is worth one decibel of fidelity, and from where on more of them are worth nothing.
+DECIBEL_OF_SPEED, ENOUGH_DB = 1.1, 50.0
+# A mixture that leaves much more of the weights in float than another is no answer.
+LEAST_COVERAGE = 0.8
 # Below it a model's outputs are mostly noise.
 COLLAPSED_DB = 5.0
 CPU = "CPUExecutionProvider"
@@ -80,7 +83,14 @@ def _drafts(job: Job, calibrated: Calibrated, parts: Parts) -> list[Draft]:
         if key not in seen and any(row.quantized for row in draft.nodes):
             seen.add(key)
             drafts.append(draft)
-    return drafts
+    most = max((_coverage(draft) for draft in drafts), default=0.0)
+    return [draft for draft in drafts if _coverage(draft) >= LEAST_COVERAGE * most]
+
+
+def _coverage(draft: Draft) -> float:
+    """Share of the weights that have left float."""
+    total = sum(row.weights for row in draft.nodes)
+    return sum(row.weights for row in draft.nodes if row.quantized) / total if total else 0.0
 
 
 def _measured(job: Job, drafts: list[Draft]) -> list[_Candidate]:
@@ -109,12 +119,16 @@ def _measured(job: Job, drafts: list[Draft]) -> list[_Candidate]:
 
 
 def _choose(candidates: list[_Candidate]) -> _Candidate:
-    """The fastest that has not collapsed; of those nearly as fast, a clearly better one."""
+    """Of those that are sound and not slower than float, the one with the best of speed and fidelity."""
     sound = [found for found in candidates if not _collapsed(found.trial)] or candidates
-    best = max(sound, key=_speed)
-    near = [found for found in sound if _speed(found) * CLOSE >= _speed(best)]
-    clearest = max(near, key=_level)
-    return clearest if _level(clearest) >= _level(best) + CLEARER_DB else best
+    return max([found for found in sound if not found.trial.slower] or sound, key=_score)
+
+
+def _score(candidate: _Candidate) -> float:
+    """Decibels, up to where nobody can tell; a tenth more speed is worth one."""
+    trial = candidate.trial
+    level = ENOUGH_DB if trial.sqnr_db is None else min(trial.sqnr_db, ENOUGH_DB)
+    return level + math.log(_speed(candidate), DECIBEL_OF_SPEED)
 
 
 def _collapsed(trial: SchemeTrial) -> bool:
@@ -125,15 +139,13 @@ def _speed(candidate: _Candidate) -> float:
     return candidate.trial.speedup or 1.0
 
 
-def _level(candidate: _Candidate) -> float:
-    return float("inf") if candidate.trial.sqnr_db is None else candidate.trial.sqnr_db
-
-
 def _reason(candidate: _Candidate, chosen: _Candidate) -> str:
     if candidate is chosen:
         return "chosen"
     if _collapsed(candidate.trial):
         return "its outputs are mostly noise"
+    if candidate.trial.slower:
+        return "slower than float"
     return "slower" if _speed(candidate) < _speed(chosen) else "loses more for little speed"
 
 

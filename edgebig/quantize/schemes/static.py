@@ -1,16 +1,27 @@
 """int8 weights and activations, with ranges observed on samples."""
 
 import dataclasses
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from edgebig.graph.edit import working_copy
+from edgebig.quantize.algorithms.fold_batch_norms import fold_batch_norms
+from edgebig.quantize.algorithms.improve import Setting, improve
+from edgebig.quantize.algorithms.output_error import output_error
+from edgebig.quantize.algorithms.presets import switches_for
+from edgebig.quantize.algorithms.report import AlgorithmReport
 from edgebig.quantize.checks import check_quantizable
-from edgebig.quantize.choose_ranges import METHODS, choose_ranges
+from edgebig.quantize.choose_ranges import METHODS, ChosenRanges, choose_ranges
 from edgebig.quantize.draft import Draft
-from edgebig.quantize.engine import StaticChoice, StaticEngine, StaticResult
+from edgebig.quantize.engine import Range, StaticChoice, StaticEngine, StaticResult
+from edgebig.quantize.formats.qdq import WeightRule
 from edgebig.quantize.job import Job
+from edgebig.quantize.prepare import Prepared
 from edgebig.quantize.weight_bits import portability_notes, weight_rule
-from edgebig.records.quantize import AUTO, NodeCoverage
+from edgebig.records.quantize import ALGORITHMS, AUTO, FAST, NodeCoverage
+
+FAST_METHOD = "mse"
 
 
 @dataclass(frozen=True)
@@ -24,6 +35,7 @@ class Calibrated:
         weight_bits: Bits of the weights, in words.
         passes: Times the samples were gone through.
         notes: What the user should know.
+        algorithms: What the accuracy algorithms did.
     """
 
     engine: StaticEngine
@@ -32,6 +44,7 @@ class Calibrated:
     weight_bits: str
     passes: int
     notes: tuple[str, ...]
+    algorithms: tuple[AlgorithmReport, ...] = ()
 
 
 def static(job: Job) -> Draft:
@@ -43,30 +56,65 @@ def static(job: Job) -> Draft:
 
 
 def calibrate(job: Job, excluded: Collection[str] = ()) -> Calibrated:
-    """Go through the samples, and choose ranges.
+    """Go through the samples, choose ranges, and run the accuracy algorithms.
 
     Args:
         job: The request.
         excluded: Names of nodes that stay in float, besides those the user wants there.
     """
-    options, facts = job.options, job.prepared.facts
-    engine = StaticEngine(job.prepared, job.excluded.union(excluded))
+    options = job.options
+    left = job.excluded.union(excluded)
+    prepared, folding = _folded(job.prepared)
+    engine = StaticEngine(prepared, left)
+    rule, bits = weight_rule(options.weight_bits, job.prepared.facts.target)
+    if not engine.statistics:
+        return Calibrated(engine, StaticChoice(ranges={}, rule=rule), "", bits, 0, ())
+    observed = job.needed(job.observed)
     sizes = {name: int(size * job.larger) for name, size in engine.bytes_per_sample.items()}
-    passes = engine.calibrate(job.needed(job.observed), sizes, budget=job.budget, threads=options.threads)
-    rule, bits = weight_rule(options.weight_bits, facts.target)
-    means = engine.means() if options.bias_correction else {}
-    notes = portability_notes(rule)
-    if options.calibration != AUTO:
-        choice = StaticChoice(ranges=engine.ranges(options.calibration), rule=rule, means=means)
-        return Calibrated(engine, choice, options.calibration, bits, passes, notes)
-    chosen = choose_ranges(
+    passes = engine.calibrate(observed, sizes, budget=job.budget, threads=options.threads)
+    chosen = _ranges(job, engine, rule)
+    setting = Setting(
+        observed=observed,
+        judge=lambda model: output_error(job.judge, model),
+        ranges=lambda changed: _ranges_by(chosen, changed),
+        excluded=left,
+        larger=job.larger,
+        budget=job.budget,
+        threads=options.threads,
+    )
+    switches = switches_for(options.effort, {name: getattr(options, name) for name in ALGORITHMS})
+    best = improve(engine, StaticChoice(ranges=chosen.ranges, rule=rule), setting, switches)
+    notes = (*portability_notes(rule), *chosen.notes)
+    words = chosen.method + (f" ({len(chosen.others)} tensors by other methods)" if chosen.others else "")
+    return Calibrated(best.engine, best.choice, words, bits, passes, notes, (*folding, *best.reports))
+
+
+def _folded(prepared: Prepared) -> tuple[Prepared, tuple[AlgorithmReport, ...]]:
+    """The float model with batch norms in the layers beside them."""
+    model = working_copy(prepared.model)
+    report = fold_batch_norms(model)
+    if not report.kept:
+        return prepared, (report,) if report.skipped else ()
+    return dataclasses.replace(prepared, model=model), (report,)
+
+
+def _ranges(job: Job, engine: StaticEngine, rule: WeightRule) -> ChosenRanges:
+    method = job.options.calibration
+    if method == AUTO and job.options.effort == FAST:
+        method = FAST_METHOD
+    if method != AUTO:
+        return ChosenRanges(engine.ranges(method), method, {}, {}, math.nan, 0)
+    return choose_ranges(
         {method: engine.ranges(method) for method in METHODS},
-        lambda ranges: job.fine_judge.of(engine.write(StaticChoice(ranges=ranges, rule=rule, means=means)).model),
+        lambda ranges: output_error(job.judge, engine.write(StaticChoice(ranges=ranges, rule=rule)).model),
         engine.statistics,
     )
-    choice = StaticChoice(ranges=chosen.ranges, rule=rule, means=means)
-    words = chosen.method + (f" ({len(chosen.others)} tensors by other methods)" if chosen.others else "")
-    return Calibrated(engine, choice, words, bits, passes, (*notes, *chosen.notes))
+
+
+def _ranges_by(chosen: ChosenRanges, engine: StaticEngine) -> dict[str, Range]:
+    """The ranges of an engine by the methods that were chosen, tensor by tensor."""
+    by_method = {method: engine.ranges(method) for method in {chosen.method, *chosen.others.values()}}
+    return {name: by_method[chosen.others.get(name, chosen.method)][name] for name in by_method[chosen.method]}
 
 
 def draft(calibrated: Calibrated, choice: StaticChoice) -> Draft:
@@ -88,6 +136,7 @@ def draft(calibrated: Calibrated, choice: StaticChoice) -> Draft:
         calibration=calibrated.calibration,
         feeds=max((found.feeds for found in engine.statistics.values()), default=0),
         passes=calibrated.passes,
+        algorithms=calibrated.algorithms,
         notes=calibrated.notes,
     )
 

@@ -11,7 +11,7 @@ from edgebig.records.sensitivity import LayerSensitivity
 
 
 class Judge(Protocol):
-    """Gives the loss of a model, e.g. `edgebig.evaluate.output_loss.OutputLoss` or `edgebig.evaluate.task_loss.TaskLoss`."""
+    """Gives the loss of a model: `edgebig.evaluate.output_loss.OutputLoss`, `edgebig.evaluate.task_loss.TaskLoss`."""
 
     @property
     def loss(self) -> str:

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Real = np.float32 | float
+# Of blocks of zeros: kernels that correct for zero points by sums leave rounding errors, times this.
+ZERO_SCALE = np.float32(1e-30)
 # Clipped ranges that the search tries, as shares of the whole range.
 SHARES = (1.0, 0.92, 0.84, 0.76, 0.68)
 # Half-quadratic splitting: the first weight of the quadratic term and its growth, and the rounds.
@@ -25,7 +27,7 @@ def fit_range(blocks: NDArray, levels: int, symmetric: bool, scales: NDArray, po
         blocks: float32 [n, size].
         levels: The largest integer: 15 or 255.
         symmetric: Whether the zero point is the middle, (levels + 1) / 2.
-        scales: float32 [n], written; 1 for a block of zeros.
+        scales: float32 [n], written; `ZERO_SCALE` for a block of zeros.
         points: uint8 [n], written.
     """
     middle = (levels + 1) // 2
@@ -42,7 +44,7 @@ def fit_range(blocks: NDArray, levels: int, symmetric: bool, scales: NDArray, po
             scale = (high / 2 - low / 2) / (levels / 2)
             point = int(np.rint(-low / scale)) if scale > 0 else 0
         tiny = not scale > 1.2e-38  # subnormal scales have too few digits; such a block is zero for all purposes
-        scales[i] = 1.0 if tiny else scale
+        scales[i] = ZERO_SCALE if tiny else scale
         points[i] = middle if tiny else point
 
 

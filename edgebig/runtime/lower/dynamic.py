@@ -1,7 +1,8 @@
 """Quantization at run time: what `quantize_dynamic` writes becomes one step per DynamicQuantizeLinear and per product.
 
-A product is a chain of nodes: MatMulInteger, Cast to float, Mul by scale * weight scale (itself a Mul), Add of a bias.
-It is found from the MatMulInteger on; scale and zero point never leave the memory where the first step has put them.
+A product is a chain of nodes: MatMulInteger or ConvInteger, Cast to float, Mul by scale * weight scale (itself a Mul),
+Add of a bias. It is found from the product on; scale and zero point never leave the memory where the first step has put
+them.
 """
 
 import numpy as np
@@ -78,7 +79,7 @@ def lower_conv_integer(b: Builder, node: ir.Node) -> None:
 
 
 def _real_product(b: Builder, node: ir.Node) -> tuple[Tensor, Given, NDArray | None, ir.Value]:
-    """The chain behind an integer product: its input, that one's scale and zero point, a constant factor, the result."""
+    """The chain behind an integer product: its input, where scale and zero point lie, a constant factor, the result."""
     cast = only_consumer(b, node.outputs[0])
     if cast is None or cast.op_type != "Cast" or cast.outputs[0].dtype != ir.DataType.FLOAT:
         raise Refusal("its sums are not cast to float32 next")

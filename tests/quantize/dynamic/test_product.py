@@ -9,6 +9,9 @@ import pytest
 
 from edgebig.graph.edit import constant_array
 from edgebig.quantize.formats.qdq import WeightRule
+from edgebig.quantize.plan import make_plan
+from edgebig.quantize.prepare import prepare
+from edgebig.targets import targets
 from tests.quantize.build import build, count, executed, normal, run, sqnr_db
 from tests.quantize.dynamic.build import dynamic, quantized_naively, reasons
 
@@ -128,3 +131,20 @@ def test_weights_in_branches_are_reached() -> None:
         assert sqnr_db(run(model, feed), run(result, feed)) > 33
     assert not {"MatMul", "Gemm"} & {node.op_type for node in ir.traversal.RecursiveGraphIterator(result.graph)}
     onnx.checker.check_model(ir.to_proto(result))
+
+
+def test_nodes_in_branches_have_rows_and_names_of_their_own() -> None:
+    text = """g (float[N, 64] x, bool c) => (float[N, 64] y) {
+        a = MatMul(x, w)
+        y = If(c) <then_branch = t () => (float[N, 64] u) { u = MatMul(a, w) },
+                   else_branch = f () => (float[N, 64] v) { u = Relu(a) v = MatMul(u, w) }> }"""
+    model = build(text, w=normal(64, 64, scale=0.1))
+    feed = {"x": normal(3, 64), "c": np.array(True)}
+    prepared = prepare(model, feed, targets.get("ort-cpu")())
+    names = [node.name for node in ir.traversal.RecursiveGraphIterator(prepared.model.graph)]
+    assert len(set(names)) == len(names) == 5
+    rows = make_plan(prepared).nodes
+    assert [(row.precision, row.weights) for row in rows if row.op_type == "MatMul"] == [
+        ("int8", 4096), ("float", 4096), ("float", 4096)
+    ]  # fmt: skip
+    assert "body of an If" in rows[-1].reason

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgebig.graph.session import Session
 from edgebig.quantize.dynamic.folding import folded_array
-from tests.quantize.build import count, executed, normal, sqnr_db
+from tests.quantize.build import build, count, executed, normal, sqnr_db
 from tests.quantize.dynamic.build import dynamic, reasons
 
 STEPS, BATCH, INPUTS, HIDDEN = 7, 3, 12, 16
@@ -146,6 +146,28 @@ def test_gru_keeps_its_results_and_gets_small(direction: str, linear_before_rese
     assert changes[0].bytes_after < changes[0].bytes_before / 2.5
     assert "not faster" in changes[0].how
     executed(result, str(tmp_path / "q.onnx"))
+
+
+@pytest.mark.parametrize("linear_before_reset", [0, 1])
+@pytest.mark.parametrize("bias", ["", "B"])
+def test_a_large_gru_of_one_step_runs_in_integers(linear_before_reset: int, bias: str, tmp_path: Path) -> None:
+    hidden, inputs, batch = 384, 24, 2
+    tensors = {"W": normal(1, 3 * hidden, inputs, scale=0.3), "R": normal(1, 3 * hidden, hidden, scale=0.05, seed=1)}
+    tensors |= {"B": normal(1, 6 * hidden, scale=0.2, seed=2)} if bias else {}
+    text = f"""g (float[1, {batch}, {inputs}] x, float[1, {batch}, {hidden}] h)
+        => (float[1, 1, {batch}, {hidden}] y, float[1, {batch}, {hidden}] s) {{
+        y, s = GRU<hidden_size = {hidden}, linear_before_reset = {linear_before_reset}>(x, W, R, {bias}, , h) }}"""
+    model = build(text, **tensors)
+    feed = {"x": normal(1, batch, inputs, seed=3), "h": normal(1, batch, hidden, scale=0.5, seed=4)}
+    result, changes = dynamic(model)
+    onnx.checker.check_model(ir.to_proto(result))
+    reference, changed = results_of(model, feed), results_of(result, feed)
+    assert {name: array.shape for name, array in reference.items()} == {
+        name: array.shape for name, array in changed.items()
+    }
+    assert min(sqnr_db(reference[name], changed[name]) for name in ("y", "s")) > 33
+    assert changes[0].weights == 3 * hidden * (inputs + hidden)
+    assert {"GRU", "MatMul"}.isdisjoint(executed(result, str(tmp_path / "q.onnx")))
 
 
 def test_rnn() -> None:

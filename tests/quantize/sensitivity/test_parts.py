@@ -1,7 +1,9 @@
 """Rounds of halving, finer feeds, what is kept at the cuts, and the record."""
 
+import itertools
 import json
 
+import msgspec
 import numpy as np
 import onnx_ir as ir
 import pytest
@@ -14,24 +16,22 @@ from edgebig.graph.interface import input_specs
 from edgebig.graph.partial_run import PartialRun
 from edgebig.graph.partial_run_store import CutStore, cuts_to_keep
 from edgebig.graph.session import Session
-from edgebig.quantize.dynamic import candidates, write_dynamic
+from edgebig.quantize.dynamic import write_dynamic
 from edgebig.quantize.prepare import prepare
 from edgebig.quantize.sensitivity import finer_feeds, layer_sensitivities
 from edgebig.quantize.sensitivity.damage import RelativeError
 from edgebig.quantize.sensitivity.halving import Round, affordable, halving_rounds
 from edgebig.quantize.weight_bits import weight_rule
+from edgebig.records.sensitivity import BudgetRecord, BudgetRow
 from edgebig.targets import targets
 from tests.quantize.build import build, normal
 
 
 def test_rounds() -> None:
     assert halving_rounds([0.5] * 40, 16, 100.0) == [Round(40, 16)]
-    assert halving_rounds([0.5] * 40, 16, 8.0) == [Round(40, 4), Round(20, 8), Round(10, 16)][:0] + halving_rounds(
-        [0.5] * 40, 16, 8.0
-    )
-    assert halving_rounds([0.5] * 40, 16, 7.5) == [Round(40, 2), Round(20, 4), Round(10, 8), Round(5, 16)]
+    assert halving_rounds([0.5] * 40, 16, 10.0) == [Round(40, 4), Round(20, 8), Round(10, 16)]
+    assert halving_rounds([0.5] * 40, 16, 8.0) == [Round(40, 2), Round(20, 4), Round(10, 8), Round(5, 16)]
     assert halving_rounds([1.0] * 40, 16, 0.5) == [Round(40, 1)]
-    assert halving_rounds([], 16, 1.0) == [Round(0, 16)]
     assert affordable([0.5, 0.5], 16, 0.5) == 8 and affordable([0.5, 0.5], 16, -1.0) == 0
     assert affordable([0.0], 16, 0.0) == 16
 
@@ -40,13 +40,13 @@ def test_rounds() -> None:
 def test_rounds_grow_in_feeds_and_shrink_in_layers(layers: int, feeds: int, limit: float) -> None:
     rounds = halving_rounds([0.5] * layers, feeds, limit)
     assert rounds[0].layers == layers and rounds[0].feeds >= 1 and rounds[-1].feeds <= feeds
-    for before, after in zip(rounds, rounds[1:], strict=False):
+    for before, after in itertools.pairwise(rounds):
         assert after.layers <= before.layers and after.feeds >= before.feeds
     seen, cost = 0, 0.0
     for entry in rounds:
         cost += entry.layers * 0.5 * (entry.feeds - seen) / feeds
         seen = entry.feeds
-    assert cost <= limit or len(rounds) == 1 and rounds[0].feeds == 1
+    assert cost <= limit or (len(rounds) == 1 and rounds[0].feeds == 1)
 
 
 def test_batches_are_cut_into_finer_feeds() -> None:
@@ -68,7 +68,7 @@ def test_which_cuts_are_kept() -> None:
     assert cuts_to_keep([0, 10, 10, 10, 10, 10, 10, 10, 0], 1000) == [1, 2, 3, 4, 5, 6, 7]
     assert cuts_to_keep([0, 10, 10, 10, 10, 10, 10, 10, 0], 30) == [2, 4, 6]
     assert cuts_to_keep([0, 10, 10, 10, 99, 10, 10, 10, 0], 20) == [2, 6]
-    assert cuts_to_keep([0, None, None, 0], 30) == [1]
+    assert cuts_to_keep([0, None, None, 0], 30) == [1, 2]
     assert cuts_to_keep([0, 0], 30) == []
 
 
@@ -119,20 +119,13 @@ def test_any_change_can_be_measured_dynamic_quantization_for_one() -> None:
                 error.add({"y": reference}, session.run(feed))
         assert row.damage == pytest.approx(error.value, rel=0.02) and row.damage > 1e-3
     assert cost.passes_by_macs is not None and cost.passes_by_macs < 4
-    assert candidates is not None
 
 
 def test_the_record_goes_through_json() -> None:
-    from edgebig.records.sensitivity import BudgetRecord, BudgetRow
-
-    row = BudgetRow(
-        layer="a", damage=None, feeds=2, kept_float=True, macs_share=0.25, weight_share=0.5, loss_after=0.1
-    )
+    row = BudgetRow(layer="a", damage=None, feeds=2, kept_float=True, macs_share=0.25, weight_share=0.5, loss_after=0.1)
     record = BudgetRecord(
         loss_name="disagreement", max_loss=0.1, loss_before=None, loss=0.1, evaluations=2, rows=(row, row)
     )
-    import msgspec
-
     text = msgspec.json.encode(record)
     assert json.loads(text)["rows"][0]["macs_share"] == 0.25
     assert msgspec.json.decode(text, type=BudgetRecord) == record

@@ -45,7 +45,7 @@ def test_matmul_nbits_is_the_product_with_the_dequantized_weight(
     inputs: int, outputs: int, bits: int, block: int, symmetric: bool, method: str
 ) -> None:
     model = matmul(inputs, outputs)
-    how = WeightOnlySettings(bits=bits, block_size=block, symmetric=symmetric, method=method)
+    how = WeightOnlySettings(bits=bits, block_size=block, symmetric=symmetric, method=method, accuracy_level=0)
     padded = -(-inputs // max(block, 16)) * max(block, 16)
     if (bits == 8 and padded > 2 * inputs) or padded > 4 * inputs:
         return  # padding outweighs the gain: such weights stay in float, see below
@@ -99,7 +99,7 @@ def test_gemm_of_any_kind(form: str, attributes: str, bias: tuple[int, ...] | No
     reads = "x, w" if bias is None else "x, w, c"
     call = f"Gemm <{attributes}> ({reads})" if attributes else f"Gemm({reads})"
     model = build(f"m (float[{shape}] x) => (float[3, 24] y) {{ y = {call} }}", **constants)
-    result, _ = quantize_weights(model, settings=WeightOnlySettings(bits=8, format=form))
+    result, _ = quantize_weights(model, settings=WeightOnlySettings(bits=8, format=form, accuracy_level=0))
     assert count(result, "MatMulNBits") == (form == "nbits")
     kept = (
         nbits_weight(only(result, "MatMulNBits")) if form == "nbits" else dequantized(only(result, "DequantizeLinear"))
@@ -174,10 +174,20 @@ def test_half_precision_weights_behind_casts(form: str) -> None:
     assert count(result, "Cast") == (form == "qdq")
 
 
+@pytest.mark.parametrize("bits", [4, 8])
+def test_activations_in_int8_lose_little(bits: int) -> None:
+    result, _ = quantize_weights(matmul(128, 40), settings=WeightOnlySettings(bits=bits))
+    node = only(result, "MatMulNBits")
+    assert node.attributes["accuracy_level"].as_int() == 4
+    x = normal(16, 128, seed=1)
+    assert close(run(result, {"x": x}), x.astype(np.float64) @ nbits_weight(node).T, 0.01)
+
+
 def test_half_precision_products() -> None:
     text = "m (float16[n, 64] x) => (float16[n, 24] y) { y = MatMul(x, w) }"
     result, _ = quantize_weights(
-        build(text, w=normal(64, 24, scale=0.2).astype(np.float16)), settings=WeightOnlySettings(bits=8)
+        build(text, w=normal(64, 24, scale=0.2).astype(np.float16)),
+        settings=WeightOnlySettings(bits=8, accuracy_level=0),
     )
     node = only(result, "MatMulNBits")
     assert node.inputs[2].dtype == ir.DataType.FLOAT16
