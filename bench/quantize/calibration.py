@@ -3,8 +3,8 @@
 `python bench/quantize/calibration.py` runs every case in a process of its own and writes
 `bench/results/quantize_calibration.json`. A case's time is that of the whole calibration: building the session, going
 through the samples, choosing ranges. "plain" runs the float model over the same samples, nothing else. Images are made
-when their turn comes, so that memory is the calibrator's own. The ratio to the plain run is also taken interleaved:
-every feed goes through the float model plainly just before it is observed.
+when their turn comes, so that memory is the calibrator's own. The ratio of gathering the statistics to the plain run is
+that of neighbours: in each round both go over the same samples, one after the other.
 """
 
 import json
@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from itertools import pairwise
 from pathlib import Path
 
 import click
@@ -54,19 +55,30 @@ def plain(model: Path, samples: int, batch: int, threads: int) -> dict[str, obje
     """Run the float model over the samples."""
     from edgebig.graph.session import Session
 
-    with Session(model, threads=threads) as session:
-        for feed in images(samples, batch):
+    aside = _Clock()
+    with _Clock() as running, Session(model, threads=threads) as session:
+        for feed in timed_images(samples, batch, aside):
             session.run(feed)
-    return {}
+    running -= aside
+    return {"running_s": running.wall, "running_cpu_s": running.cpu}
 
 
-def ours(model: Path, samples: int, batch: int, threads: int, *, interleaved: bool = False) -> dict[str, object]:
+def timed_images(samples: int, batch: int, aside: _Clock) -> Iterator[dict[str, NDArray]]:
+    """The images; making them is timed apart."""
+    made = iter(images(samples, batch))
+    while True:
+        with aside:
+            feed = next(made, None)
+        if feed is None:
+            return
+        yield feed
+
+
+def ours(model: Path, samples: int, batch: int, threads: int) -> dict[str, object]:
     """Observe, and choose ranges by every method from the same statistics."""
     from edgebig import load_model
     from edgebig.data.samples import open_samples
     from edgebig.graph.interface import input_specs
-    from edgebig.graph.session import Session
-    from edgebig.quantize.calibrate.staged_run import open_without_spinning
     from edgebig.quantize.engine import StaticEngine
     from edgebig.quantize.prepare import prepare
     from edgebig.targets import targets
@@ -74,20 +86,10 @@ def ours(model: Path, samples: int, batch: int, threads: int, *, interleaved: bo
     loaded = load_model(model)
     first = next(images(1, 1))
     engine = StaticEngine(prepare(loaded, first, targets.get("ort-cpu")()))
-    reference = Session(model, threads=threads, opener=open_without_spinning) if interleaved else None
-    aside, reference_time = _Clock(), _Clock()
+    aside = _Clock()
 
     def feeds() -> Iterator[dict[str, NDArray]]:
-        made = iter(images(samples, batch))
-        while True:
-            with aside:
-                feed = next(made, None)
-            if feed is None:
-                return
-            if reference is not None:
-                with aside, reference_time:
-                    reference.run(feed)
-            yield feed
+        return timed_images(samples, batch, aside)
 
     whole = replace(
         open_samples([first], input_specs(loaded)), source="images", feeds=-(-samples // batch), _open=feeds
@@ -99,16 +101,13 @@ def ours(model: Path, samples: int, batch: int, threads: int, *, interleaved: bo
     with _Clock() as choosing:
         ranges = {method: engine.ranges(method) for method in HISTOGRAM_METHODS}
     counted = sum(int(known.histogram.counts.sum()) for known in engine.statistics.values() if known.histogram)
-    found: dict[str, object] = {
+    return {
         "tensors": len(ranges["mse"]),
-        "observing_s": observing.wall,
+        "running_s": observing.wall,
+        "running_cpu_s": observing.cpu,
         "choosing_s": choosing.wall,
         "values": counted,
     }
-    if interleaved:
-        found |= {"plain_s": reference_time.wall, "ratio": observing.wall / reference_time.wall}
-        found["ratio_cpu"] = observing.cpu / reference_time.cpu
-    return found
 
 
 def peer(model: Path, samples: int, batch: int, threads: int, *, method: str) -> dict[str, object]:
@@ -138,7 +137,6 @@ def peer(model: Path, samples: int, batch: int, threads: int, *, method: str) ->
 CASES = {
     "plain": plain,
     "ours": ours,
-    "interleaved": lambda *args: ours(*args, interleaved=True),
     "onnxruntime MinMax": lambda *args: peer(*args, method="MinMax"),
     "onnxruntime Percentile": lambda *args: peer(*args, method="Percentile"),
 }
@@ -161,24 +159,24 @@ def run_case(case: str, model: Path, samples: int, batch: int, threads: int) -> 
 def summary(rows: list[dict[str, object]]) -> dict[str, object]:
     """The goals' figures."""
     own = sorted((r for r in rows if r["case"] == "ours" and "failed" not in r), key=lambda r: r["samples"])
-    ratios = [r["ratio"] for r in rows if r["case"] == "interleaved" and "failed" not in r]
-    cpu_ratios = [r["ratio_cpu"] for r in rows if r["case"] == "interleaved" and "failed" not in r]
-    peaks = [r["peak_rss_mb"] for r in own]
+    pairs = [(a, b) for a, b in pairwise(rows) if (a["case"], b["case"]) == ("plain", "ours") and "failed" not in b]
+    peaks = {row["samples"]: row["peak_rss_mb"] for row in own}
+    counts = sorted(peaks)
     return {
-        "peak_rss_mb": max(peaks),
-        "peak_growth": peaks[-1] / peaks[0] - 1,
-        "from_samples": own[0]["samples"],
-        "to_samples": own[-1]["samples"],
-        "ratio_to_plain": float(np.median(ratios)),
-        "cpu_ratio_to_plain": float(np.median(cpu_ratios)),
+        "peak_rss_mb": max(row["peak_rss_mb"] for row in own),
+        "peak_growth": peaks[counts[-1]] / peaks[counts[0]] - 1,
+        "from_samples": counts[0],
+        "to_samples": counts[-1],
+        "ratio_to_plain": float(np.median([b["running_s"] / a["running_s"] for a, b in pairs])),
+        "cpu_ratio_to_plain": float(np.median([b["running_cpu_s"] / a["running_cpu_s"] for a, b in pairs])),
     }
 
 
 @click.command()
 @click.option("--counts", default="64,512", show_default=True, help="Numbers of samples.")
 @click.option("--peer-count", type=int, default=64, show_default=True)
-@click.option("--rounds", type=int, default=3, show_default=True, help="Of the interleaved ratio.")
-@click.option("--batch", type=int, default=2, show_default=True)
+@click.option("--rounds", type=int, default=3, show_default=True, help="Of the smallest number of samples.")
+@click.option("--batch", type=int, default=1, show_default=True)
 @click.option("--threads", type=int, default=1, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default=RESULT, show_default=True)
 @click.option("--case", type=click.Choice(list(CASES)), hidden=True)
@@ -208,11 +206,14 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "resnet50.onnx"
         write_resnet50(path)
-        rows = [run_case("interleaved", path, peer_count, batch, threads) for _ in range(rounds)]
-        for count in (int(text) for text in counts.split(",")):
-            rows += [run_case(name, path, count, batch, threads) for name in ("plain", "ours")]
-        for name in ("onnxruntime MinMax", "onnxruntime Percentile"):
-            rows.append(run_case(name, path, peer_count, batch, threads))
+        numbers = sorted(int(text) for text in counts.split(","))
+        rows = [
+            run_case(name, path, count, batch, threads)
+            for count in [numbers[0]] * (rounds - 1) + numbers
+            for name in ("plain", "ours")
+        ]
+        peers = [name for name in CASES if name.startswith("onnxruntime")]
+        rows += [run_case(name, path, peer_count, batch, threads) for name in peers]
     result = {"batch": batch, "threads": threads, "budget": BUDGET, **summary(rows), "rows": rows}
     result["peer_limit_bytes"] = PEER_LIMIT_BYTES
     result["environment"] = asdict(watch.environment())

@@ -162,7 +162,7 @@ def export_reference(folder: Path) -> Path:
 @click.option("--data", default=str(REFERENCE / "calibration.npz"), show_default=True, help="Samples.")
 @click.option("--batch", default=4, show_default=True, help="Samples per feed.")
 @click.option("--calibration", default="minmax", show_default=True, help="How ranges are chosen.")
-@click.option("--passes", default=8.0, show_default=True, help="The limit of cost.")
+@click.option("--passes", default=6.0, show_default=True, help="The limit of cost.")
 @click.option("--out", type=click.Path(path_type=Path), help="The JSON file.")
 def main(model: Path | None, data: str, batch: int, calibration: str, passes: float, out: Path | None) -> None:
     """Measure, print, write."""

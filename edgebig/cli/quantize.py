@@ -11,11 +11,12 @@ from edgebig.cli.options import FILE, F, RegistryChoice, data_option, json_optio
 from edgebig.cli.output import check_json_target, plain_table, progress, show
 from edgebig.files import check_output
 from edgebig.records.quantize import (
-    AUTO,
     BLOCK_SIZES,
+    CALIBRATIONS,
     EFFORTS,
     FLOAT,
     FORMATS,
+    SCHEMES,
     WEIGHT_BITS,
     WEIGHT_METHODS,
     QuantizeOptions,
@@ -28,22 +29,10 @@ if TYPE_CHECKING:
 DEFAULTS = QuantizeOptions()
 
 
-def _schemes() -> tuple[str, ...]:
-    from edgebig.quantize.schemes import schemes
-
-    return schemes.names()
-
-
 def _targets() -> tuple[str, ...]:
     from edgebig.targets import targets
 
     return targets.names()
-
-
-def _methods() -> tuple[str, ...]:
-    from edgebig.quantize.calibrate import calibration_methods
-
-    return (AUTO, *calibration_methods.names())
 
 
 def _switch(name: str, words: str) -> Callable[[F], F]:
@@ -55,11 +44,12 @@ def _switch(name: str, words: str) -> Callable[[F], F]:
 @click.argument("model", type=FILE)
 @output_option
 @data_option(required=False)
-@click.option("--scheme", type=RegistryChoice("scheme", _schemes), default=DEFAULTS.scheme, show_default=True,
+@click.option("--scheme", type=click.Choice(SCHEMES), default=DEFAULTS.scheme, show_default=True,
               help="What becomes integers, and when.")  # fmt: skip
 @click.option("--target", type=RegistryChoice("target", _targets), default=DEFAULTS.target, show_default=True,
-              help="Where the result will run.")  # fmt: skip
-@click.option("--calibration", type=RegistryChoice("calibration method", _methods), default=DEFAULTS.calibration,
+              help="Where the result will run: ort-cpu (this processor), ort-cpu-vnni, ort-cpu-avx2, ort-cpu-arm64, "
+              "ort-cuda, tensorrt-10, tensorrt-11, openvino, qnn.")  # fmt: skip
+@click.option("--calibration", type=click.Choice(CALIBRATIONS), default=DEFAULTS.calibration,
               show_default=True, help="How ranges of activations are chosen.")  # fmt: skip
 @click.option("--format", type=click.Choice(FORMATS), default=DEFAULTS.format, show_default=True,
               help="How integers are written; nbits: weight-only, as MatMulNBits.")  # fmt: skip
@@ -74,7 +64,7 @@ def _switch(name: str, words: str) -> Callable[[F], F]:
 )
 @click.option("--samples", type=click.IntRange(min=1), help="Use at most this many samples.")
 @click.option("--ram-budget", default=DEFAULTS.ram_budget, show_default=True, metavar="SIZE",
-              help="For tensors observed at once; less means more passes.")  # fmt: skip
+              help="Memory for observing.")  # fmt: skip
 @click.option("--effort", type=click.Choice(EFFORTS), default=DEFAULTS.effort, show_default=True,
               help="fast: one range method, no algorithms. default, max: whatever helps held-out samples.")  # fmt: skip
 @_switch("equalize", "Cross-layer equalisation.")
@@ -86,6 +76,8 @@ def _switch(name: str, words: str) -> Callable[[F], F]:
               "nothing helps.")  # fmt: skip
 @click.option("--task", metavar="TASK", help="Measure --max-loss as the drop of this task's metric, with labels.")
 @click.option("--threads", type=click.IntRange(min=0), default=DEFAULTS.threads, help="0 (default): automatic.")
+@click.option("--cache/--no-cache", default=DEFAULTS.cache, show_default=True,
+              help="Keep statistics of tensors for the next time.")  # fmt: skip
 @click.option("--nodes", is_flag=True, help="List every node, not groups of them.")
 @json_option
 def command(model: Path, output: Path, force: bool, data: str | None, nodes: bool, json_target: str | None,

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import onnx_ir as ir
 
 from edgebig.diagnose.operators import ACCUMULATING, DEQUANTIZE, DYNAMIC, MOVING_OPS, QUANTIZE, TWINS
+from edgebig.graph.edit import constant_array
 
 _FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE, ir.DataType.BFLOAT16)
 
@@ -38,6 +40,8 @@ def _same_tensor(value: ir.Value) -> ir.Value | None:
     node = value.producer()
     if node is None:
         return None
+    if node.op_type == DEQUANTIZE and not represents(node):
+        return None
     if node.op_type in (QUANTIZE, DEQUANTIZE, "Identity") or (node.op_type == DYNAMIC and value.index() == 0):
         return node.inputs[0]
     if node.op_type == "Cast":
@@ -49,6 +53,21 @@ def _same_tensor(value: ir.Value) -> ir.Value | None:
     if node.op_type == "Add":
         return _biased(node)
     return None
+
+
+def represents(node: ir.Node) -> bool:
+    """Whether a DequantizeLinear gives back what its integers were made from: one with another scale or zero point
+    than the QuantizeLinear before it computes (x / 6 + 0.5 costs nothing that way)."""
+    quantize = node.inputs[0].producer() if node.inputs[0] is not None else None
+    if quantize is None or quantize.op_type != QUANTIZE:
+        return True
+    for index in (1, 2):
+        ours, theirs = (item.inputs[index] if index < len(item.inputs) else None for item in (node, quantize))
+        if ours is not theirs:
+            first, second = constant_array(ours), constant_array(theirs)
+            if first is None or second is None or not np.array_equal(first, second, equal_nan=True):
+                return False
+    return True
 
 
 def _accumulated(value: ir.Value) -> bool:

@@ -96,7 +96,7 @@ def diagnose_models(
         healthy=healthy,
         matched=len(inspected.matching.pairs),
         unmatched=tuple(value.name or "" for value in inspected.matching.unmatched),
-        first_wrong=first_wrong(suspects),
+        first_wrong=None if healthy else first_wrong(suspects),
         findings=(*detect_inputs(context), *findings),
         layers=layer_rows(suspects, candidates, base, causes),
         tensors=tensor_rows(suspects),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from edgebig.diagnose.carriers import Params, is_stored, params_of, scaled_result
+from edgebig.diagnose.carriers import Params, is_stored, params_of, represents, scaled_result
 from edgebig.diagnose.operators import DEQUANTIZE, QUANTIZE
 
 
@@ -64,7 +64,7 @@ def pair_of(original: ir.Value, carrier: ir.Value, *, behind: bool, before: bool
 
 def _dequantized(value: ir.Value) -> Iterator[ir.Value]:
     for user, _ in value.uses():
-        if user.op_type == DEQUANTIZE:
+        if user.op_type == DEQUANTIZE and represents(user):
             yield user.outputs[0]
         elif user.op_type == "Identity":
             yield from _dequantized(user.outputs[0])

@@ -4,6 +4,7 @@ import dataclasses
 
 import onnx_ir as ir
 
+from edgebig.errors import QualityGateError
 from edgebig.evaluate.task_loss import TaskLoss
 from edgebig.graph.partial_run import PartialRun
 from edgebig.quantize.draft import Draft
@@ -53,6 +54,12 @@ def within_budget(job: Job, draft: Draft, max_loss: float) -> Draft:
         costs=layer_costs(draft.nodes),
     )
     result = draft.rewrite(budget.excluded) if budget.excluded else draft
+    if not any(row.quantized and row.multiply_adds + row.weights for row in result.nodes):
+        raise QualityGateError(
+            f"the loss budget cannot be met: {budget.record.loss_name} is within {max_loss:g} only with everything in "
+            f"float, and {budget.record.loss_before:.6g} with all layers quantized. Allow more loss, or use a scheme "
+            f"with more bits."
+        )
     return dataclasses.replace(result, trials=draft.trials, budget=budget.record)
 
 

@@ -15,6 +15,8 @@ FLOAT = "float"
 FAST, DEFAULT, MAX = "fast", "default", "max"
 EFFORTS = (FAST, DEFAULT, MAX)
 ALGORITHMS = ("equalize", "smooth_quant", "weight_mse", "bias_correction", "gptq")
+SCHEMES = (AUTO, "int8", "int8-dynamic", "int8-weight", "int4-weight", "fp16")
+CALIBRATIONS = (AUTO, "minmax", "percentile", "entropy", "mse")
 FORMATS = (AUTO, "qdq", "nbits")
 WEIGHT_METHODS = (AUTO, "rtn", "hqq", "gptq")
 WEIGHT_BITS = (AUTO, "7", "8")
@@ -57,6 +59,7 @@ class QuantizeOptions:
         task: What the loss is measured on with labels (see `edgebig.evaluate.load_task`): the drop of its metric;
             None for the distance of the outputs on held-out samples.
         threads: Threads within an operator; 0 leaves the choice to onnxruntime.
+        cache: Whether statistics of tensors are kept, and taken where they are of the same model and samples.
     """
 
     scheme: str = AUTO
@@ -78,6 +81,7 @@ class QuantizeOptions:
     max_loss: float | None = None
     task: str | None = None
     threads: int = 0
+    cache: bool = True
 
     def __post_init__(self) -> None:
         for name, allowed in ALLOWED.items():

@@ -78,7 +78,10 @@ def test_onnxruntime_static_with_dropped_relu(tmp_path: object, form: QuantForma
 
 
 def test_a_clip_that_became_a_range_is_found_where_no_name_and_no_reader_tells() -> None:
-    text = """g (float[n, 8] x) => (float[n, 1] y) { a = MatMul (x, w) b = Clip (a, zero, six) y = ReduceMean (b, axes) }"""
+    text = """g (float[n, 8] x) => (float[n, 1] y) {
+        a = MatMul (x, w)
+        b = Clip (a, zero, six) y = ReduceMean (b, axes)
+    }"""
     limits = {"zero": np.float32(0), "six": np.float32(6), "axes": np.array([1], np.int64)}
     model = build(text, w=normal(8, 8), **limits)
     without = build(text.replace("b = Clip (a, zero, six) y = ReduceMean (b, axes)", "y = ReduceL1 (a, axes)"),
@@ -90,6 +93,28 @@ def test_a_clip_that_became_a_range_is_found_where_no_name_and_no_reader_tells()
     assert not pairs["a"].points, "what stands before the integers is not cut off yet"
     wide, _ = inspect(model, qdq(without, {"a": (-6.0, 6.0)}, {"w": 1}), {"x": normal(16, 8, seed=2)})
     assert "b" not in {value.name for value in wide.matching.pairs}, "integers with negative numbers are no Clip at 0"
+
+
+def test_another_scale_on_the_way_out_computes() -> None:
+    text = """g (float[n, 8] x) => (float[n, 8] y) {
+        a = MatMul (x, w)
+        b = HardSigmoid <alpha = 0.5, beta = 0.5> (a)
+        y = Mul (b, b)
+    }"""
+    model = build(text, w=normal(8, 8, scale=0.2))
+    without = build(text.replace("b = HardSigmoid <alpha = 0.5, beta = 0.5> (a)", "").replace("(b, b)", "(a, a)"),
+                    w=normal(8, 8, scale=0.2))  # fmt: skip
+    changed = qdq(without, {"a": (-1.0, 1.0)})
+    node = next(node for node in changed.graph if node.op_type == "DequantizeLinear")
+    scale = add_initializer(changed.graph, "half", np.asarray(1 / 255, np.float32))
+    node.replace_input_with(1, scale)
+    node.replace_input_with(2, add_initializer(changed.graph, "zero", np.asarray(0, np.uint8)))
+    found = context(model, changed, {"x": normal(16, 8, seed=2)})
+    facts = found.suspects.facts
+    assert set(facts) == {"x", "a", "b", "y"}
+    assert facts["a"].own.sqnr_db == float("inf"), "nothing is quantized before it"
+    assert facts["b"].own.sqnr_db is not None
+    assert 25 < facts["b"].own.sqnr_db < 70
 
 
 def test_onnxruntime_dynamic(tmp_path: object) -> None:

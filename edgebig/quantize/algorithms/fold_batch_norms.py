@@ -30,13 +30,14 @@ def fold_batch_norms(model: ir.Model) -> AlgorithmReport:
         if not any(result.modified for result in results):
             break
         infer_shapes(model)
-    # Both directions failed for these; the reason of the second says what stands behind.
-    reasons = {skipped.node: skipped.reason for result in results for skipped in result.skipped}
-    standing = {node.name or "": node for graph in model.graphs() for node in graph}
+    # Both directions failed for those that stand.
+    reasons: dict[str, list[str]] = {}
+    for skipped in (skipped for result in results for skipped in result.skipped):
+        reasons.setdefault(skipped.node, []).append(skipped.reason)
     return AlgorithmReport(
         NAME,
         kept=bool(counts),
         where=tuple(f"{count} {what}" for what, count in counts.items()),
-        skipped=tuple(f"{name}: {reason}" for name, reason in reasons.items() if name in standing),
+        skipped=tuple(f"{name}: {'; '.join(found)}" for name, found in reasons.items()),
         reason="" if counts else "there is none to fold",
     )

@@ -120,7 +120,14 @@ def _rounded(best: Improved, setting: Setting, layers: Sequence[Layer], *, metho
     start = {unit.node.name or "": weight for unit, weight in written.items()}
     layers = [layer for layer in layers if all(name in start for name in layer.names)]
     weights = round_weights(
-        best.engine, layers, start, setting.observed, method=method, budget=setting.budget, threads=setting.threads
+        best.engine,
+        layers,
+        start,
+        setting.observed,
+        method=method,
+        budget=setting.budget,
+        larger=setting.larger,
+        threads=setting.threads,
     )
     return dataclasses.replace(best.choice, weights=weights)
 

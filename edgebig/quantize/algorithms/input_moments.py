@@ -4,7 +4,7 @@ Of each feed a number of output positions are drawn; their rows go into sums and
 the layers and not the samples. More layers than fit the budget mean more passes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -61,7 +61,13 @@ class InputMoments:
 
 
 def observe_inputs(
-    model: ir.Model, layers: Sequence[Layer], samples: Samples, *, budget: int, threads: int = 0
+    model: ir.Model,
+    layers: Sequence[Layer],
+    samples: Samples,
+    *,
+    budget: int,
+    sizes: Mapping[str, int] | None = None,
+    threads: int = 0,
 ) -> Iterator[tuple[Layer, InputMoments]]:
     """Yield the moments of every layer; those of a part of the layers are in memory at once.
 
@@ -69,10 +75,11 @@ def observe_inputs(
         model: The float model; the units of the layers have their names in it.
         layers: The layers.
         samples: The feeds.
-        budget: Bytes that the moments of one pass may take together.
+        budget: Bytes that the moments and the activations of one pass may take together.
+        sizes: Value name -> its bytes on one feed; activations that are missing count nothing.
         threads: Threads within an operator; 0 leaves the choice to onnxruntime.
     """
-    for part in _parts(layers, budget):
+    for part in _parts(layers, budget, sizes or {}):
         moments = [InputMoments() for _ in part]
         rng = np.random.default_rng(SEED)
         given = {value.name for value in model.graph.inputs}
@@ -102,11 +109,12 @@ def _output(node: ir.Node) -> ir.Value:
     return node.outputs[0]
 
 
-def _parts(layers: Sequence[Layer], budget: int) -> Iterator[list[Layer]]:
+def _parts(layers: Sequence[Layer], budget: int, sizes: Mapping[str, int]) -> Iterator[list[Layer]]:
     part: list[Layer] = []
     taken = 0
     for layer in layers:
-        size = moment_bytes(layer)
+        values = {value.name or "" for unit in layer.units for value in (unit.inputs[0], _output(unit.node))}
+        size = moment_bytes(layer) + sum(sizes.get(name, 0) for name in values)
         if part and taken + size > budget:
             yield part
             part, taken = [], 0

@@ -1,5 +1,6 @@
 """Better integers at the same scales, layer by layer: rounding with feedback (`rounding`), or learned (`adaround`)."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
@@ -19,6 +20,7 @@ Array = NDArray[np.float64]
 Integers = NDArray[np.int8]
 # Layers whose second moments alone exceed this share of the budget keep their rounding.
 LARGEST_SHARE = 0.5
+BYTES = 4  # of a float32
 
 
 def feedback(weight: Array, inner: Array, scales: Array, start: Integers, *, limit: int, pairs: int) -> Integers:
@@ -39,6 +41,7 @@ def round_weights(
     *,
     method: str = "gptq",
     budget: int,
+    larger: float = 1.0,
     threads: int = 0,
 ) -> dict[str, QuantizedWeight]:
     """Round the weights of layers again.
@@ -49,7 +52,8 @@ def round_weights(
         start: Node name -> its weight so far: the scales stay, and where nothing is gained the integers too.
         samples: What the layers' inputs are observed on.
         method: A name out of `METHODS`.
-        budget: Bytes that second moments may take together.
+        budget: Bytes that second moments and activations may take together.
+        larger: How many times the bytes of the engine's sample one feed has.
         threads: Threads within an operator; 0 leaves the choice to onnxruntime.
 
     Returns:
@@ -57,8 +61,9 @@ def round_weights(
     """
     found = dict(start)
     fitting = [layer for layer in layers if moment_bytes(layer) <= LARGEST_SHARE * budget]
-    model = engine.prepared.model
-    for layer, moments in observe_inputs(model, fitting, samples, budget=budget, threads=threads):
+    model, shapes = engine.prepared.model, engine.prepared.facts.shapes
+    sizes = {name: int(math.prod(shape) * BYTES * larger) for name, shape in shapes.items()}
+    for layer, moments in observe_inputs(model, fitting, samples, budget=budget, sizes=sizes, threads=threads):
         better = _rounded(layer, start[layer.names[0]], moments, METHODS[method])
         if better is not None:
             found.update(dict.fromkeys(layer.names, better))

@@ -6,8 +6,6 @@ from edgebig.quantize.algorithms.layers import Layer, mean_squares
 from edgebig.quantize.engine import StaticEngine
 from edgebig.quantize.weights import QuantizedWeight, quantize_weight
 
-NAME = "weight-mse"
-
 
 def search_weights(engine: StaticEngine, layers: Sequence[Layer]) -> dict[str, QuantizedWeight]:
     """Quantize the weights of layers.

@@ -28,7 +28,7 @@ def write_half(model: ir.Model, nodes: Collection[ir.Node]) -> tuple[Change, ...
         What became of every node that changed, in the graph's order.
     """
     half = settle(nodes)
-    writer = _Writer(half)
+    writer = _Writer(model, half)
     order = list(ir.traversal.RecursiveGraphIterator(model.graph))
     changes = [writer.rewrite(node) for node in order if node in half]
     writer.cast_back()
@@ -41,12 +41,13 @@ class _Writer:
     """Rewrites node by node, each after those whose results it reads.
 
     Args:
+        model: The model.
         half: The nodes that become float16.
     """
 
-    def __init__(self, half: set[ir.Node]) -> None:
+    def __init__(self, model: ir.Model, half: set[ir.Node]) -> None:
         self._half = half
-        self._store = Store(Spool())
+        self._store = Store(model, Spool())
         self._halves: dict[ir.Value, ir.Value] = {}
         self._made: dict[ir.Value, None] = {}
 
@@ -116,7 +117,7 @@ class _Writer:
         graph = value.graph if producer is None else producer.graph
         if not isinstance(graph, ir.Graph):
             raise TypeError(f"value {value.name!r} lies in no graph")
-        name = self._store.free_name(graph, f"{value.name}_half")
+        name = self._store.free_name(f"{value.name}_half")
         node.name = node.outputs[0].name = name
         node.outputs[0].type, node.outputs[0].shape = ir.TensorType(HALF), value.shape
         if producer is None:
@@ -150,10 +151,10 @@ class _Writer:
             for place, output in enumerate(graph.outputs):
                 if output is value:
                     graph.outputs[place] = wide
-            wide.name, value.name = value.name, self._store.free_name(graph, f"{value.name}_half")
-            node.name = self._store.free_name(graph, f"{wide.name}_cast")
+            wide.name, value.name = value.name, self._store.free_name(f"{value.name}_half")
+            node.name = self._store.free_name(f"{wide.name}_cast")
         else:
-            node.name = wide.name = self._store.free_name(graph, f"{value.name}_float")
+            node.name = wide.name = self._store.free_name(f"{value.name}_float")
         graph.insert_after(producer, node)
         for reader, index in readers:
             reader.replace_input_with(index, wide)

@@ -71,7 +71,7 @@ def calibrate(job: Job, excluded: Collection[str] = ()) -> Calibrated:
         return Calibrated(engine, StaticChoice(ranges={}, rule=rule), "", bits, 0, ())
     observed = job.needed(job.observed)
     sizes = {name: int(size * job.larger) for name, size in engine.bytes_per_sample.items()}
-    passes = engine.calibrate(observed, sizes, budget=job.budget, threads=options.threads)
+    passes = engine.calibrate(observed, sizes, budget=job.budget, threads=options.threads, use_cache=options.cache)
     chosen = _ranges(job, engine, rule)
     setting = Setting(
         observed=observed,

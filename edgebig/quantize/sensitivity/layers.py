@@ -14,7 +14,7 @@ from edgebig.quantize.sensitivity.halving import affordable, halving_rounds
 from edgebig.records.sensitivity import LayerSensitivity, SensitivityCost
 
 # The first run of the float model, which keeps its tensors, is one pass more.
-DEFAULT_PASSES = 8.0
+DEFAULT_PASSES = 6.0
 DEFAULT_CACHE = 1 << 28
 _SEED = 0
 

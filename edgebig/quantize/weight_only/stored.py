@@ -33,24 +33,25 @@ class Stored:
 
 
 class Store:
-    """Registers initializers and nodes under free names in the graph that owns a value.
+    """Registers initializers and nodes under names that are free in the whole model.
 
     Args:
+        model: The model.
         spool: Where large tensors wait.
     """
 
-    def __init__(self, spool: Spool) -> None:
+    def __init__(self, model: ir.Model, spool: Spool) -> None:
         self._spool = spool
-        self._names: dict[ir.Graph, set[str]] = {}
+        # A name in a subgraph must not hide one outside, so all graphs share their names.
+        self._names = {name for graph in model.graphs() for name in value_names(graph)}
 
-    def free_name(self, graph: ir.Graph, name: str) -> str:
+    def free_name(self, name: str) -> str:
         """`name`, or with the first number behind it that makes it new; the name is taken from then on."""
-        taken = self._names.setdefault(graph, value_names(graph))
         free, count = name, 0
-        while free in taken:
+        while free in self._names:
             count += 1
             free = f"{name}_{count}"
-        taken.add(free)
+        self._names.add(free)
         return free
 
     def constant(
@@ -72,7 +73,7 @@ class Store:
         """
         dtype = dtype or ir.DataType.from_numpy(array.dtype)
         shape = array.shape if shape is None else shape
-        name = self.free_name(graph, name)
+        name = self.free_name(name)
         value = ir.Value(name=name, const_value=self._spool.keep(name, array, dtype, shape))
         value.shape, value.type = ir.Shape(shape), ir.TensorType(dtype)
         graph.register_initializer(value)
@@ -105,7 +106,7 @@ class Store:
         graph = before.graph
         if not isinstance(graph, ir.Graph):
             raise TypeError(f"node {before.name!r} lies in no graph")
-        name = self.free_name(graph, output)
+        name = self.free_name(output)
         made = [ir.AttrInt64(key, value) for key, value in (attributes or {}).items()]
         if perm is not None:
             made.append(ir.AttrInt64s("perm", perm))

@@ -84,7 +84,7 @@ def write_weight_only(
     if settings.method == "gptq" and samples is None:
         raise UsageError("GPTQ weighs errors by what the layers read, so it needs samples. Give some, or use hqq.")
     order = {node: place for place, node in enumerate(reasons)}
-    store = Store(Spool())
+    store = Store(model, Spool())
     plain, parts = _parts(model, groups, settings)
     found: list[tuple[int, Change]] = []
     for group in track(plain, "quantizing weights", len(plain)):

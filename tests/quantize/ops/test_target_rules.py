@@ -1,11 +1,20 @@
 """What is written obeys the rules of the target it is written for."""
 
+import dataclasses
+
 import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edgebig.graph.edit import constant_array
+from edgebig.quantize.formats.weight_form import WeightRule, quantize_for
+from edgebig.quantize.plan import make_plan
+from edgebig.quantize.prepare import prepare
+from edgebig.quantize.qparams import dequantize, qparams_for_range, quantize
+from edgebig.targets import targets
 from tests.quantize.build import build, count, normal, run, sqnr_db
 from tests.quantize.ops.build import producers, static
 
@@ -135,3 +144,24 @@ def test_sixteen_bits_where_asked(opset: int) -> None:
         static(model, feeds, "ort-cpu-avx2", wide=["c"]).model.graph.num_nodes()
         == static(model, feeds, "ort-cpu-avx2").model.graph.num_nodes()
     )
+
+
+@settings(max_examples=40, deadline=None)
+@given(low=st.floats(-1e6, 1e6), high=st.floats(-1e6, 1e6), dtype=st.sampled_from(["int8", "int16"]))
+def test_symmetric_parameters_reach_both_ends(low: float, high: float, dtype: str) -> None:
+    params = qparams_for_range(low, high, dtype, symmetric=True)
+    assert params.zero_point == 0 and params.scale > 0
+    values = np.array([low, high], np.float32)
+    error = np.abs(dequantize(quantize(values, params), params) - values)
+    assert (error <= params.scale * 0.5001 + np.abs(values) * 1e-6).all()
+
+
+def test_one_scale_for_a_weight_where_the_target_knows_no_other() -> None:
+    target = dataclasses.replace(targets.get("qnn")(), per_channel_ops=frozenset({"Conv", "ConvTranspose"}))
+    model = build(NET, **ARRAYS)
+    prepared = prepare(model, FEEDS[0], target)
+    gemm = next(unit for unit in make_plan(prepared).placement.units if unit.node.op_type == "Gemm")
+    for rule in (WeightRule(8, pair_sums=False), WeightRule(8, pair_sums=True)):
+        weight = quantize_for(gemm, rule, target, np.zeros(6, np.float32))
+        assert (weight.scales == weight.scales[0]).all()
+        assert np.abs(weight.integers * weight.scales - ARRAYS["w3"]).max() <= weight.scales[0] * 0.5001
