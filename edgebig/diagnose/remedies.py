@@ -81,7 +81,8 @@ def find_remedies(
         remedies.append(remedy("weights of 7 bits, which cannot saturate", f"{command} --weight-bits 7", base, defined))
     if not healthy:
         remedies += [*_channel_weights(judge, context, base, command), *_ranges(judge, context, base, command)]
-        if not any(item.result.error is not None and item.result.error <= FINE for item in remedies):
+        fine = [item for item in remedies if item.result.error is not None and item.result.error <= FINE]
+        if all("--activation-bits" in item.command for item in fine):
             remedies += _wide_tensors(judge, context, base, command)
             remedies += _exclusion(judge, context, candidates, base, command)
     return ordered(remedies, len(context.inspected.quantized_layers)), findings

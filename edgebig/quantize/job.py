@@ -15,6 +15,7 @@ from edgebig.errors import UsageError
 from edgebig.evaluate.output_loss import OutputLoss
 from edgebig.graph.interface import input_specs
 from edgebig.graph.load import ModelLike, resolve_model
+from edgebig.quantize.calibrate.memory import tensor_budget
 from edgebig.quantize.exclude import excluded_names
 from edgebig.quantize.prepare import Prepared, prepare
 from edgebig.records.quantize import QuantizeOptions, parse_size
@@ -113,7 +114,7 @@ def _batch(samples: int | None, prepared: Prepared, budget: int) -> int:
     """Samples in a feed: few enough for the budget, and for a held-out part that is no larger than it need be."""
     activations = sum(math.prod(shape) * ITEM for shape in prepared.facts.shapes.values())
     feeds = DEFAULT_BATCH if samples is None else samples // (2 * HELD_OUT)
-    return max(1, min(DEFAULT_BATCH, feeds, budget // max(activations, 1)))
+    return max(1, min(DEFAULT_BATCH, feeds, tensor_budget(budget) // max(activations, 1)))
 
 
 def _bytes(feed: Feed) -> int:

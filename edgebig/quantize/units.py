@@ -10,6 +10,7 @@ from edgebig.quantize.clipping import clip_limits, gate_constants
 from edgebig.quantize.ops import handlers
 from edgebig.quantize.ops.gelu import PART_OF_GELU, gelu_nodes
 from edgebig.quantize.ops.generic import generic
+from edgebig.quantize.ops.layer_norm import PART_OF_NORMALIZATION, layer_norm_nodes
 from edgebig.quantize.ops.logarithm import LOGARITHM, feeds_logarithm
 from edgebig.quantize.unit import Facts, ScaleRule, Unit
 
@@ -40,12 +41,12 @@ def find_units(graph: ir.Graph, facts: Facts, excluded: Collection[ir.Node]) -> 
     units: list[Unit] = []
     reasons: dict[ir.Node, str] = {}
     taken: set[ir.Node] = set()
-    fused = set() if facts.target.integer_only else gelu_nodes(graph)
+    fused = _fused(graph, facts)
     for node in graph:
         if node in taken:
             continue
         if node in fused:
-            reasons[node] = "excluded" if node in excluded else PART_OF_GELU
+            reasons[node] = "excluded" if node in excluded else fused[node]
             continue
         found = _see(node, facts, excluded)
         if isinstance(found, str):
@@ -58,6 +59,14 @@ def find_units(graph: ir.Graph, facts: Facts, excluded: Collection[ir.Node]) -> 
         units.append(found)
         taken.update(found.nodes)
     return Candidates(tuple(units), reasons)
+
+
+def _fused(graph: ir.Graph, facts: Facts) -> dict[ir.Node, str]:
+    """Nodes that runtimes fuse with float neighbours, which integers would break up; and what they are part of."""
+    if facts.target.integer_only:
+        return {}
+    normalizations = dict.fromkeys(layer_norm_nodes(graph), PART_OF_NORMALIZATION)
+    return normalizations | dict.fromkeys(gelu_nodes(graph), PART_OF_GELU)
 
 
 def _see(node: ir.Node, facts: Facts, excluded: Collection[ir.Node]) -> Unit | str:

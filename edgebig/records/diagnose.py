@@ -160,7 +160,7 @@ class DiagnoseRecord(Record):
         healthy: Whether that is so little that no remedy was looked for.
         matched: Tensors found in both models.
         unmatched: Those of the float model that were not (fused into their readers, renamed).
-        first_wrong: The first layer (or input), in the order of computation, where the error jumps; null: none, or healthy.
+        first_wrong: The first layer or input, in the order of computation, where the error jumps; null: none does.
         findings: Causes that belong to no layer: the samples, the machine.
         layers: The quantized layers that were looked at, worst first.
         tensors: All tensors, in the order of computation.

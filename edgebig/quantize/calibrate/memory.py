@@ -12,14 +12,3 @@ def tensor_budget(budget: int) -> int:
         budget: Bytes for the whole process.
     """
     return max(budget // PARTS, 1)
-
-
-def batch_size(sample_bytes: int, budget: int, *, most: int) -> int:
-    """How many samples to run at once, so that the graph need not be cut for it.
-
-    Args:
-        sample_bytes: Bytes of the observed tensors on one sample.
-        budget: Bytes for the whole process.
-        most: At most so many.
-    """
-    return max(1, min(most, tensor_budget(budget) // max(sample_bytes, 1)))

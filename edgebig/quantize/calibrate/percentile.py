@@ -40,4 +40,4 @@ class Percentile:
         first = int(np.searchsorted(cumulative, cut, side="right"))
         last = min(int(np.searchsorted(cumulative, cumulative[-1] - cut, side="left")), cumulative.size - 1)
         edges = histogram.edges()
-        return max(edges[first], statistics.low, low), min(edges[last + 1], statistics.high, high)
+        return max(float(edges[first]), statistics.low, low), min(float(edges[last + 1]), statistics.high, high)

@@ -58,3 +58,20 @@ def test_transforms_before_a_logarithm_stay_float() -> None:
     assert "logarithm" in rows["c"].reason
     assert rows["h"].precision == rows["y"].precision == "int8"
     assert {row.node: row for row in planned(model, {"x": normal(2, 1, 256)}, "qnn")}["c"].precision == "int8"
+
+
+def test_a_layer_normalization_written_out_is_still_fused(tmp_path: Path) -> None:
+    text = """g (float[N, 6, 64] x) => (float[N, 6, 64] y) {
+        c = MatMul(x, w1) a = ReduceMean<axes = [-1]>(c) d = Sub(c, a) p = Pow(d, two) v = ReduceMean<axes = [-1]>(p)
+        e = Add(v, tiny) s = Sqrt(e) q = Div(d, s) m = Mul(q, gamma) n = Add(m, beta)
+        u = MatMul(n, w2) r = Add(u, n) y = MatMul(r, w1) }"""
+    arrays = {"w1": normal(64, 64, scale=0.1), "w2": normal(64, 64, scale=0.1, seed=1), "gamma": normal(64, seed=2)}
+    model = build(text, opset=17, **arrays, beta=normal(64), two=np.float32(2), tiny=np.float32(1e-5))
+    feeds = [{"x": normal(8, 6, 64, seed=seed)} for seed in range(4)]
+    result = static(model, feeds)
+    before, after = (Counter(executed(m, str(tmp_path / "m.onnx"))) for m in (model, result.model))
+    assert before["LayerNormalization"] == after["LayerNormalization"] == 1
+    rows = {row.node: row for row in result.plan.nodes}
+    assert all("layer normalisation" in rows[name].reason for name in ("e", "m", "n"))
+    assert all(rows[name].precision == "int8" for name in ("c", "u", "y"))
+    assert sqnr_db(run(model, feeds[0]), run(result.model, feeds[0])) > 25
