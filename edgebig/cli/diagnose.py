@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from edgebig.cli.options import FILE, data_option, json_option
+from edgebig.cli.options import FILE, RegistryChoice, data_option, json_option, target_names
 from edgebig.cli.output import check_json_target, progress, show
 
 
@@ -13,6 +13,8 @@ from edgebig.cli.output import check_json_target, progress, show
 @click.argument("quantized", metavar="QUANTIZED", type=FILE)
 @data_option()
 @click.option("--task", help="A task; damage is measured on its metric too. A name under models/ or module:function.")
+@click.option("--target", type=RegistryChoice("target", target_names), default="ort-cpu", show_default=True,
+              help="Where QUANTIZED runs; edgebig quantize --help lists them.")  # fmt: skip
 @click.option(
     "--layers", type=click.IntRange(min=1), default=12, help="Put back to float one at a time: the worst (default 12)."
 )
@@ -26,6 +28,7 @@ def command(
     quantized: Path,
     data: str,
     task: str | None,
+    target: str,
     layers: int,
     samples: int | None,
     ram_budget: str,
@@ -42,7 +45,9 @@ def command(
     from edgebig.cli.diagnose_tables import diagnose_tables
     from edgebig.diagnose import DiagnoseOptions, diagnose_models
 
-    options = DiagnoseOptions(task=task, layers=layers, samples=samples, ram_budget=ram_budget, threads=threads)
+    options = DiagnoseOptions(
+        task=task, target=target, layers=layers, samples=samples, ram_budget=ram_budget, threads=threads
+    )
     check_json_target(json_target, force=force, inputs=(original, quantized))
     with progress():
         record = diagnose_models(original, quantized, data=data, options=options)

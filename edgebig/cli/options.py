@@ -32,6 +32,13 @@ class RegistryChoice(click.ParamType):
         return value
 
 
+def target_names() -> tuple[str, ...]:
+    """Names of all targets, read when somebody asks."""
+    from edgebig.targets import targets
+
+    return targets.names()
+
+
 def output_option(function: F) -> F:
     """`-o/--output FILE`, required, and `--force`."""
     function = click.option("--force", is_flag=True, help="Replace the output if it exists.")(function)

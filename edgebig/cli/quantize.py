@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import RenderableType
 
-from edgebig.cli.options import FILE, F, RegistryChoice, data_option, json_option, output_option
+from edgebig.cli.options import FILE, F, RegistryChoice, data_option, json_option, output_option, target_names
 from edgebig.cli.output import check_json_target, plain_table, progress, show
 from edgebig.files import check_output
 from edgebig.records.quantize import (
+    ACTIVATION_BITS,
     BLOCK_SIZES,
     CALIBRATIONS,
     EFFORTS,
@@ -29,12 +30,6 @@ if TYPE_CHECKING:
 DEFAULTS = QuantizeOptions()
 
 
-def _targets() -> tuple[str, ...]:
-    from edgebig.targets import targets
-
-    return targets.names()
-
-
 def _switch(name: str, words: str) -> Callable[[F], F]:
     """An algorithm's switch: on, off, or what the effort says."""
     return click.option(f"--{name}/--no-{name}", default=None, help=f"{words} Default: where it helps.")
@@ -46,13 +41,15 @@ def _switch(name: str, words: str) -> Callable[[F], F]:
 @data_option(required=False)
 @click.option("--scheme", type=click.Choice(SCHEMES), default=DEFAULTS.scheme, show_default=True,
               help="What becomes integers, and when.")  # fmt: skip
-@click.option("--target", type=RegistryChoice("target", _targets), default=DEFAULTS.target, show_default=True,
+@click.option("--target", type=RegistryChoice("target", target_names), default=DEFAULTS.target, show_default=True,
               help="Where the result will run: ort-cpu (this processor), ort-cpu-vnni, ort-cpu-avx2, ort-cpu-arm64, "
               "ort-cuda, tensorrt-10, tensorrt-11, openvino, qnn.")  # fmt: skip
 @click.option("--calibration", type=click.Choice(CALIBRATIONS), default=DEFAULTS.calibration,
               show_default=True, help="How ranges of activations are chosen.")  # fmt: skip
 @click.option("--format", type=click.Choice(FORMATS), default=DEFAULTS.format, show_default=True,
-              help="How integers are written; nbits: weight-only, as MatMulNBits.")  # fmt: skip
+              help="How integers are written: qdq; qoperator (static); nbits (weight-only: MatMulNBits).")  # fmt: skip
+@click.option("--activation-bits", type=click.Choice(ACTIVATION_BITS), default=DEFAULTS.activation_bits,
+              show_default=True, help="Static: 16 where the target has them.")  # fmt: skip
 @click.option("--block-size", type=click.Choice(BLOCK_SIZES), default=DEFAULTS.block_size, show_default=True,
               help="Weight-only: inputs that share a scale; -1 for all.")  # fmt: skip
 @click.option("--weight-method", type=click.Choice(WEIGHT_METHODS), default=DEFAULTS.weight_method,

@@ -30,6 +30,7 @@ from edgebig.graph.opset import opset_version, raise_opset
 from edgebig.progress import track
 from edgebig.records.diagnose import DiagnoseOptions, DiagnoseRecord
 from edgebig.records.quantize import parse_size
+from edgebig.targets import targets
 from edgebig.targets.cpu_features import machine_facts
 
 DataLike = str | Path | Mapping[str, NDArray] | Sequence[Feed] | Samples
@@ -81,7 +82,12 @@ def diagnose_models(
     healthy = base.error <= HEALTHY_ERROR and base.loss <= HEALTHY_LOSS
     candidates = _try_layers(judge, inspected, suspects, ranked[: options.layers])
     command = f"edgebig quantize {shlex.quote(_file(first.graph))} -o OUT.onnx --data {shlex.quote(_source(data))}"
-    remedies, findings = find_remedies(judge, context, candidates, base, command, healthy=healthy)
+    target = targets.get(options.target)()
+    if options.target != DiagnoseOptions().target:
+        command += f" --target {options.target}"
+    remedies, findings = find_remedies(
+        judge, context, candidates, base, command, healthy=healthy, wide=target.wide_activation_dtype is not None
+    )
     causes = {item.layer: causes_of(context, item.layer) for item in candidates}
     feeds = samples.feeds if samples.feeds is not None else sum(1 for _ in samples)
     record = DiagnoseRecord(

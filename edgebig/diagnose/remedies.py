@@ -55,6 +55,7 @@ def find_remedies(
     command: str,
     *,
     healthy: bool,
+    wide: bool,
 ) -> tuple[list[Remedy], list[Cause]]:
     """Try remedies.
 
@@ -65,6 +66,7 @@ def find_remedies(
         base: The quantized model as it is.
         command: The command line that remedies add options to.
         healthy: Whether there is nothing to repair.
+        wide: Whether the target has activations of 16 bits.
 
     Returns:
         Remedies, best first; and causes that lie in the machine.
@@ -80,10 +82,13 @@ def find_remedies(
         findings.append(Cause(kind="U8S8 saturation", text=text))
         remedies.append(remedy("weights of 7 bits, which cannot saturate", f"{command} --weight-bits 7", base, defined))
     if not healthy:
-        remedies += [*_channel_weights(judge, context, base, command), *_ranges(judge, context, base, command)]
+        remedies += [
+            *_channel_weights(judge, context, base, command, wide=wide),
+            *_ranges(judge, context, base, command),
+        ]
         fine = [item for item in remedies if item.result.error is not None and item.result.error <= FINE]
         if all("--activation-bits" in item.command for item in fine):
-            remedies += _wide_tensors(judge, context, base, command)
+            remedies += _wide_tensors(judge, context, base, command) if wide else []
             remedies += _exclusion(judge, context, candidates, base, command)
     return ordered(remedies, len(context.inspected.quantized_layers)), findings
 
@@ -105,7 +110,7 @@ def ordered(remedies: Sequence[Remedy], layers: int) -> list[Remedy]:
     return sorted(remedies, key=key)
 
 
-def _channel_weights(judge: Judge, context: Context, base: Judgement, command: str) -> list[Remedy]:
+def _channel_weights(judge: Judge, context: Context, base: Judgement, command: str, *, wide: bool) -> list[Remedy]:
     """A scale per output channel for weights that have one for all, where that is found to matter; with tensors in
     16 bits too, where neither is enough alone."""
     layers = list(context.inspected.quantized_layers)
@@ -120,7 +125,7 @@ def _channel_weights(judge: Judge, context: Context, base: Judgement, command: s
     changed = with_channel_weights(context, weights)
     what = f"a scale per channel for the weights of {counted(len(weights), 'layer')}"
     found = [remedy(what, command, base, judge.of(changed))]
-    if not found[0].helps:
+    if wide and not found[0].helps:
         both = judge.of(with_wide_tensors(changed))
         found.append(remedy(f"{what}, and 16 bits for all tensors", f"{command} --activation-bits 16", base, both))
     return found

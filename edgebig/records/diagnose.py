@@ -15,6 +15,7 @@ class DiagnoseOptions:
 
     Attributes:
         task: A task (see `edgebig.evaluate.task.load_task`) that damage is also measured on; None: outputs alone.
+        target: Where the quantized model runs (see `edgebig.targets`); it decides which remedies there are.
         layers: How many of the worst layers are put back to float, one at a time.
         samples: At most this many samples (of arrays) or feeds; None for all.
         ram_budget: What the tensors compared at once may take, e.g. "512MB", "1GB"; more tensors mean more passes.
@@ -22,6 +23,7 @@ class DiagnoseOptions:
     """
 
     task: str | None = None
+    target: str = "ort-cpu"
     layers: int = 12
     samples: int | None = None
     ram_budget: str = "1GB"

@@ -17,7 +17,9 @@ EFFORTS = (FAST, DEFAULT, MAX)
 ALGORITHMS = ("equalize", "smooth_quant", "weight_mse", "bias_correction", "gptq")
 SCHEMES = (AUTO, "int8", "int8-dynamic", "int8-weight", "int4-weight", "fp16")
 CALIBRATIONS = (AUTO, "minmax", "percentile", "entropy", "mse")
-FORMATS = (AUTO, "qdq", "nbits")
+QOPERATOR, NBITS = "qoperator", "nbits"
+FORMATS = (AUTO, "qdq", QOPERATOR, NBITS)
+ACTIVATION_BITS = (8, 16)
 WEIGHT_METHODS = (AUTO, "rtn", "hqq", "gptq")
 WEIGHT_BITS = (AUTO, "7", "8")
 BLOCK_SIZES = (16, 32, 64, 128, 256, -1)
@@ -27,6 +29,7 @@ ALLOWED: dict[str, tuple[object, ...]] = {
     "weight_method": WEIGHT_METHODS,
     "weight_bits": WEIGHT_BITS,
     "block_size": BLOCK_SIZES,
+    "activation_bits": ACTIVATION_BITS,
 }
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
 
@@ -39,7 +42,9 @@ class QuantizeOptions:
         scheme: What becomes integers, and when (see `edgebig.quantize.schemes`).
         target: Where the result will run (see `edgebig.targets`).
         calibration: How ranges of activations are chosen (see `edgebig.quantize.calibrate`).
-        format: How integers are written: "auto", what runs fastest; "qdq"; "nbits" (weight-only: MatMulNBits).
+        format: How integers are written: "auto", what runs fastest; "qdq"; "qoperator" (static: QLinearConv, ...);
+            "nbits" (weight-only: MatMulNBits).
+        activation_bits: Static: 8, or 16 where the target has them.
         block_size: Weight-only: inputs that share a scale; -1 for all.
         weight_method: Weight-only: "rtn", "hqq", "gptq"; "auto": GPTQ for 4 bits where there are samples.
         weight_bits: "8"; "7" for integers up to 64; or "auto": 8, and where the target's kernels add products in 16
@@ -66,6 +71,7 @@ class QuantizeOptions:
     target: str = "ort-cpu"
     calibration: str = AUTO
     format: str = AUTO
+    activation_bits: int = 8
     block_size: int = 32
     weight_method: str = AUTO
     weight_bits: str = AUTO

@@ -56,13 +56,13 @@ def test_the_exclusion_is_as_small_as_can_be(found: Context) -> None:
 
 def test_a_processor_that_saturates_is_told_from_a_bad_file(found: Context) -> None:
     judge = StubJudge({}, defined=0.02)
-    remedies, findings = find_remedies(judge, found, [], BASE, "edgebig quantize f", healthy=False)  # type: ignore[arg-type]
+    remedies, findings = find_remedies(judge, found, [], BASE, "edgebig quantize f", healthy=False, wide=True)  # type: ignore[arg-type]
     assert [cause.kind for cause in findings] == ["U8S8 saturation"]
     assert "off by 100.0% here, by 2.0% by the definition" in findings[0].text
     assert remedies[0].command == "edgebig quantize f --weight-bits 7"
     assert remedies[0].helps
     same = StubJudge({}, defined=0.95)
-    _, findings = find_remedies(same, found, [], BASE, "edgebig quantize f", healthy=True)  # type: ignore[arg-type]
+    _, findings = find_remedies(same, found, [], BASE, "edgebig quantize f", healthy=True, wide=True)  # type: ignore[arg-type]
     assert findings == []
 
 

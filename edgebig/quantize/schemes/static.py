@@ -5,6 +5,7 @@ import math
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from edgebig.errors import UsageError
 from edgebig.graph.edit import working_copy
 from edgebig.quantize.algorithms.fold_batch_norms import fold_batch_norms
 from edgebig.quantize.algorithms.improve import Setting, improve
@@ -16,12 +17,16 @@ from edgebig.quantize.choose_ranges import METHODS, ChosenRanges, choose_ranges
 from edgebig.quantize.draft import Draft
 from edgebig.quantize.engine import Range, StaticChoice, StaticEngine, StaticResult
 from edgebig.quantize.formats.qdq import WeightRule
+from edgebig.quantize.formats.qoperator import to_qoperator
 from edgebig.quantize.job import Job
 from edgebig.quantize.prepare import Prepared
 from edgebig.quantize.weight_bits import portability_notes, weight_rule
-from edgebig.records.quantize import ALGORITHMS, AUTO, FAST, NodeCoverage
+from edgebig.records.quantize import ALGORITHMS, AUTO, FAST, NBITS, QOPERATOR, NodeCoverage, QuantizeOptions
+from edgebig.targets import Target, targets
+from edgebig.targets.base import Form
 
 FAST_METHOD = "mse"
+WIDE = 16
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ class Calibrated:
         passes: Times the samples were gone through.
         notes: What the user should know.
         algorithms: What the accuracy algorithms did.
+        format: "qoperator", or QDQ.
     """
 
     engine: StaticEngine
@@ -45,6 +51,7 @@ class Calibrated:
     passes: int
     notes: tuple[str, ...]
     algorithms: tuple[AlgorithmReport, ...] = ()
+    format: str = AUTO
 
 
 def static(job: Job) -> Draft:
@@ -63,6 +70,7 @@ def calibrate(job: Job, excluded: Collection[str] = ()) -> Calibrated:
         excluded: Names of nodes that stay in float, besides those the user wants there.
     """
     options = job.options
+    check_static_request(options, job.prepared.facts.target)
     left = job.excluded.union(excluded)
     prepared, folding = _folded(job.prepared)
     engine = StaticEngine(prepared, left)
@@ -83,10 +91,32 @@ def calibrate(job: Job, excluded: Collection[str] = ()) -> Calibrated:
         threads=options.threads,
     )
     switches = switches_for(options.effort, {name: getattr(options, name) for name in ALGORITHMS})
-    best = improve(engine, StaticChoice(ranges=chosen.ranges, rule=rule), setting, switches)
+    start = StaticChoice(ranges=chosen.ranges, rule=rule, wide=_wide(engine, options))
+    best = improve(engine, start, setting, switches)
     notes = (*portability_notes(rule), *chosen.notes)
     words = chosen.method + (f" ({len(chosen.others)} tensors by other methods)" if chosen.others else "")
-    return Calibrated(best.engine, best.choice, words, bits, passes, notes, (*folding, *best.reports))
+    return Calibrated(best.engine, best.choice, words, bits, passes, notes, (*folding, *best.reports), options.format)
+
+
+def check_static_request(options: QuantizeOptions, target: Target) -> None:
+    """Refuse what static int8 cannot be.
+
+    Raises:
+        UsageError: A format that it has not, or 16 bits on a target that has none.
+    """
+    if options.format == NBITS:
+        raise UsageError("format 'nbits' is for int8-weight and int4-weight. Take qdq or qoperator, or leave it auto.")
+    if options.format == QOPERATOR and Form.QOPERATOR not in target.forms:
+        raise UsageError(f"target {target.name} runs no integer operators (QLinearConv, ...). Take --format qdq.")
+    if options.activation_bits == WIDE and target.wide_activation_dtype is None:
+        able = [name for name in targets.names() if targets.get(name)().wide_activation_dtype is not None]
+        raise UsageError(f"target {target.name} has no activations of 16 bits; these have: {', '.join(able)}.")
+
+
+def _wide(engine: StaticEngine, options: QuantizeOptions) -> frozenset[str]:
+    if options.activation_bits != WIDE:
+        return frozenset()
+    return frozenset(unit.node.name or "" for unit in engine.plan.candidates.units)
 
 
 def _folded(prepared: Prepared) -> tuple[Prepared, tuple[AlgorithmReport, ...]]:
@@ -126,8 +156,9 @@ def draft(calibrated: Calibrated, choice: StaticChoice) -> Draft:
     """
     engine = calibrated.engine
     result = engine.write(choice)
+    as_operators = calibrated.format == QOPERATOR
     return Draft(
-        model=result.model,
+        model=to_qoperator(result.model) if as_operators else result.model,
         nodes=_with_weight_errors(result),
         scheme="int8",
         weight_bits=calibrated.weight_bits,

@@ -10,7 +10,7 @@ from edgebig.quantize.coverage import float_rows
 from edgebig.quantize.draft import Draft, with_changes
 from edgebig.quantize.job import Job
 from edgebig.quantize.weight_only import WeightOnlySettings, candidates, required_opset, write_weight_only
-from edgebig.records.quantize import AUTO
+from edgebig.records.quantize import AUTO, NBITS
 
 GPTQ = "gptq"
 
@@ -53,7 +53,7 @@ def settings_of(job: Job, bits: int) -> WeightOnlySettings:
     method = job.options.weight_method
     if method == AUTO:
         method = GPTQ if bits == 4 and job.observed is not None else "hqq" if bits == 4 else "rtn"
-    format_ = "nbits" if job.options.format == AUTO else job.options.format
+    format_ = "qdq" if job.options.format == "qdq" else NBITS
     return WeightOnlySettings(
         bits=bits,
         block_size=job.options.block_size,
