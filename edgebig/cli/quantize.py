@@ -63,12 +63,14 @@ def _switch(name: str, words: str) -> Callable[[F], F]:
 @click.option("--ram-budget", default=DEFAULTS.ram_budget, show_default=True, metavar="SIZE",
               help="Memory for observing.")  # fmt: skip
 @click.option("--effort", type=click.Choice(EFFORTS), default=DEFAULTS.effort, show_default=True,
-              help="fast: one range method, no algorithms. default, max: whatever helps held-out samples.")  # fmt: skip
+              help="fast: one range method, no algorithms. default: whatever helps held-out samples. "
+              "max: AdaRound too.")  # fmt: skip
 @_switch("equalize", "Cross-layer equalisation.")
 @_switch("smooth-quant", "SmoothQuant.")
 @_switch("weight-mse", "Scales of weights by the smallest error.")
 @_switch("bias-correction", "Let biases make up for what rounding weights shifts.")
 @_switch("gptq", "Round static int8 weights with feedback.")
+@_switch("adaround", "Learn the rounding of static int8 weights; slow.")
 @click.option("--max-loss", type=float, help="Keep layers in float until the loss is within this; exit with 3 if "
               "nothing helps.")  # fmt: skip
 @click.option("--task", metavar="TASK", help="Measure --max-loss as the drop of this task's metric, with labels.")

@@ -25,6 +25,7 @@ def compare_models(
     threads: int = 0,
     limit: int | None = None,
     time: float = 0.0,
+    as_defined: bool = False,
 ) -> ComparisonRecord:
     """Run both models on the same samples, and measure how far their outputs are apart and, if asked, their latency.
 
@@ -35,6 +36,7 @@ def compare_models(
         loss: A name out of `edgebig.metrics.pair.pair_losses`, or "auto": what fits each output.
         threads: Threads within an operator; 0 leaves the choice to onnxruntime.
         limit: At most this many samples (of arrays) or feeds.
+        as_defined: Whether the changed model's outputs are those that ONNX defines (see `OutputLoss`).
         time: Seconds for measuring both models' latency on the first sample, interleaved; 0 leaves it out.
 
     Raises:
@@ -44,7 +46,7 @@ def compare_models(
     first, second = open_model(reference), open_model(changed)
     samples = open_samples(data, input_specs(first.graph), limit=limit)
     open_samples(data, input_specs(second.graph), limit=limit)  # refuses samples that the second model cannot take
-    judge = OutputLoss(first.source, samples, loss=loss, threads=threads)
+    judge = OutputLoss(first.source, samples, loss=loss, threads=threads, as_defined=as_defined)
     distances = [OutputDistance(name, loss_name) for name, loss_name in judge.losses.items()]
     feeds = 0
     for original, outputs in judge.pairs(second.source):

@@ -29,6 +29,8 @@ class OutputLoss:
         samples: The feeds to compare on; they must give the same feeds each time they are gone through.
         loss: A name out of `edgebig.metrics.pair.pair_losses` for all outputs, or "auto": what fits each output.
         threads: Threads within an operator; 0 leaves the choice to onnxruntime.
+        as_defined: Whether changed models are run as ONNX defines them (see `edgebig.graph.session.Session`): for
+            targets whose integer kernels are not this processor's.
 
     Raises:
         UnknownNameError: No such loss.
@@ -37,11 +39,20 @@ class OutputLoss:
         InvalidDataError: The samples hold no feeds.
     """
 
-    def __init__(self, reference: ir.Model | Path, samples: Samples, *, loss: str = AUTO, threads: int = 0) -> None:
+    def __init__(
+        self,
+        reference: ir.Model | Path,
+        samples: Samples,
+        *,
+        loss: str = AUTO,
+        threads: int = 0,
+        as_defined: bool = False,
+    ) -> None:
         if loss != AUTO:
             pair_losses.get(loss)
         self._samples = samples
         self._threads = threads
+        self._as_defined = as_defined
         self._reference = _run_all(reference, samples, threads)
         self._losses = {
             name: choose_loss(arrays) if loss == AUTO else check_loss(loss, name, arrays)
@@ -86,7 +97,9 @@ class OutputLoss:
             InvalidModelError, InvalidDataError: As `per_output`.
         """
         feeds = 0
-        for changed in _outputs(model, self._samples, self._threads, tuple(self._reference)):
+        for changed in _outputs(
+            model, self._samples, self._threads, tuple(self._reference), as_defined=self._as_defined
+        ):
             if feeds == self._feeds:
                 raise self._unsteady()
             yield {name: arrays[feeds] for name, arrays in self._reference.items()}, changed
@@ -133,9 +146,14 @@ def _run_all(model: ir.Model | Path, samples: Samples, threads: int) -> dict[str
 
 
 def _outputs(
-    model: ir.Model | Path, samples: Samples, threads: int, names: Sequence[str] | None
+    model: ir.Model | Path,
+    samples: Samples,
+    threads: int,
+    names: Sequence[str] | None,
+    *,
+    as_defined: bool = False,
 ) -> Iterator[dict[str, NDArray]]:
-    with Session(model, threads=threads) as session:
+    with Session(model, threads=threads, as_defined=as_defined) as session:
         if missing := [name for name in names or () if name not in session.output_names]:
             raise InvalidModelError(
                 f"{session.name} has no output {missing[0]!r}, which the original has. "

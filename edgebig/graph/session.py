@@ -22,6 +22,8 @@ class Session:
         model: A model in memory (written to a temporary folder, weights beside it when large), or an `.onnx` file.
         threads: Threads within an operator; 0 leaves the choice to onnxruntime.
         optimize: Whether onnxruntime rewrites the graph (its level "all"), or runs it as written.
+        as_defined: Whether quantized nodes are computed in float between QuantizeLinear and DequantizeLinear, as ONNX
+            defines them, and not by this processor's integer kernels (which may saturate).
         providers: Execution providers, in order of preference.
         opener: Opens a file in place of `onnxruntime.InferenceSession`, with the same arguments.
 
@@ -37,6 +39,7 @@ class Session:
         *,
         threads: int = 0,
         optimize: bool = True,
+        as_defined: bool = False,
         providers: Sequence[str] = ("CPUExecutionProvider",),
         opener: Callable[..., Any] | None = None,
     ) -> None:
@@ -44,6 +47,8 @@ class Session:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 4  # errors come as exceptions; onnxruntime need not print them too
+        if as_defined:
+            options.add_session_config_entry("session.disable_quant_qdq", "1")
         levels = ort.GraphOptimizationLevel
         options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
         self.name = describe_source(model) if isinstance(model, ir.Model) else str(model)

@@ -12,18 +12,21 @@ from numpy.typing import NDArray
 from edgebig.data.feeds import Feed
 from edgebig.data.samples import DEFAULT_BATCH, Samples, open_samples
 from edgebig.errors import UsageError
+from edgebig.evaluate.compare import compare_models
 from edgebig.evaluate.output_loss import OutputLoss
 from edgebig.graph.interface import input_specs
 from edgebig.graph.load import ModelLike, resolve_model
 from edgebig.quantize.calibrate.memory import tensor_budget
 from edgebig.quantize.exclude import excluded_names
 from edgebig.quantize.prepare import Prepared, prepare
+from edgebig.records.comparison import ComparisonRecord
 from edgebig.records.quantize import QuantizeOptions, parse_size
 from edgebig.targets import targets
 
 DataLike = str | Path | Mapping[str, NDArray] | Sequence[Feed] | Samples
 # One feed in so many is held out of the observation, to measure the loss on.
 HELD_OUT = 4
+OWN = "ort-cpu"  # onnxruntime on this machine's processor
 ITEM = 4  # bytes of a float32
 
 
@@ -58,7 +61,24 @@ class Job:
     @cached_property
     def judge(self) -> OutputLoss:
         """Judges changed models by the float model's outputs on the held-out samples."""
-        return OutputLoss(self.original, self.needed(self.held_out), threads=self.options.threads)
+        held_out = self.needed(self.held_out)
+        return OutputLoss(self.original, held_out, threads=self.options.threads, as_defined=not self.runs_here)
+
+    def compare(self, model: ir.Model) -> ComparisonRecord:
+        """How far a model's outputs are from the float model's on the held-out samples."""
+        held_out = self.needed(self.held_out)
+        threads = self.options.threads
+        return compare_models(self.original, model, held_out, threads=threads, as_defined=not self.runs_here)
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether this machine computes as the target does; else models are judged as ONNX defines them."""
+        target, here = self.prepared.facts.target, targets.get(OWN)()
+        return (target.providers[:1], target.saturating_pairs, target.activation_dtype) == (
+            here.providers[:1],
+            here.saturating_pairs,
+            here.activation_dtype,
+        )
 
     def needed(self, samples: Samples | None) -> Samples:
         """Samples that the request cannot do without.

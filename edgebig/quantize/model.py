@@ -2,7 +2,6 @@
 
 import onnx_ir as ir
 
-from edgebig.evaluate.compare import compare_models
 from edgebig.graph.load import ModelLike, source_files
 from edgebig.graph.provenance import stamp
 from edgebig.graph.skeleton import model_bytes
@@ -44,7 +43,7 @@ def quantize_model(
     stamp(draft.model, "quantize", options, inputs=(*source_files(job.original), *files), machine=machine)
     comparison = None
     if job.held_out is not None:
-        comparison = compare_models(job.original, draft.model, job.held_out, threads=options.threads)
+        comparison = job.compare(draft.model)
     record = QuantizeRecord(
         target=job.prepared.facts.target.name,
         scheme=draft.scheme,

@@ -14,7 +14,7 @@ AUTO = "auto"
 FLOAT = "float"
 FAST, DEFAULT, MAX = "fast", "default", "max"
 EFFORTS = (FAST, DEFAULT, MAX)
-ALGORITHMS = ("equalize", "smooth_quant", "weight_mse", "bias_correction", "gptq")
+ALGORITHMS = ("equalize", "smooth_quant", "weight_mse", "bias_correction", "gptq", "adaround")
 SCHEMES = (AUTO, "int8", "int8-dynamic", "int8-weight", "int4-weight", "fp16")
 CALIBRATIONS = (AUTO, "minmax", "percentile", "entropy", "mse")
 QOPERATOR, NBITS = "qoperator", "nbits"
@@ -51,15 +51,16 @@ class QuantizeOptions:
             bits, neighbours held so small that no sum overflows.
         exclude: Names of nodes that stay in float; `*`, `?` and `[...]` match as in file names.
         samples: At most this many samples (of arrays) or feeds; None for all.
-        ram_budget: What the tensors observed at once may take, e.g. "512MB", "1GB"; more tensors mean more passes.
-        effort: "fast": ranges by one method, weights rounded; "default" and "max": ranges and accuracy algorithms by
-            what they do to held-out samples.
-        equalize: Cross-layer equalisation; this and the four below: True for always, False for never, None for what
+        ram_budget: Memory for observing, e.g. "512MB", "1GB"; less means smaller steps.
+        effort: "fast": ranges by one method, weights rounded; "default": ranges and accuracy algorithms by what they do
+            to held-out samples; "max": AdaRound too.
+        equalize: Cross-layer equalisation; this and the five below: True for always, False for never, None for what
             the effort says, and only where the held-out loss does not get worse.
         smooth_quant: SmoothQuant.
         weight_mse: Scales of weights by the smallest error.
         bias_correction: Biases make up for the shift of the outputs' means by the rounding of weights.
         gptq: Rounding of static int8 weights with feedback.
+        adaround: Rounding of static int8 weights by learning; it takes long, so that only "max" tries it.
         max_loss: The most that the loss may be: layers stay in float until it is met; None: no budget.
         task: What the loss is measured on with labels (see `edgebig.evaluate.load_task`): the drop of its metric;
             None for the distance of the outputs on held-out samples.
@@ -84,6 +85,7 @@ class QuantizeOptions:
     weight_mse: bool | None = None
     bias_correction: bool | None = None
     gptq: bool | None = None
+    adaround: bool | None = None
     max_loss: float | None = None
     task: str | None = None
     threads: int = 0

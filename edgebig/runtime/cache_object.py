@@ -44,21 +44,28 @@ class Compiled:
     owner: Any
 
 
+@dataclass(frozen=True, eq=False)
+class Linked:
+    """Machine code in memory: where its function lies, and what holds it."""
+
+    address: int
+    engine: Any
+
+
 # Code that is in use: file, its number and its size. What is written replaces a file, so it gets another number.
 _Key = tuple[Path, int, int]
-_live: WeakValueDictionary[_Key, Compiled] = WeakValueDictionary()
+_live: WeakValueDictionary[_Key, Linked] = WeakValueDictionary()
 
 
 def load_object(path: Path) -> Compiled | None:
     """The function stored in a file; None where there is no such file, or it is not whole."""
     key = _key(path)
     known = _live.get(key) if key is not None else None
-    if known is not None:
-        return known
-    found = _read_object(path)
-    if found is not None and key is not None:
-        _live[key] = found
-    return found
+    linked = known or _read_object(path)
+    if linked is None or key is None:
+        return None
+    _live[key] = linked
+    return Compiled(linked.address, True, linked)
 
 
 def _key(path: Path) -> _Key | None:
@@ -69,7 +76,7 @@ def _key(path: Path) -> _Key | None:
     return path, facts.st_ino, facts.st_size
 
 
-def _read_object(path: Path) -> Compiled | None:
+def _read_object(path: Path) -> Linked | None:
     head, _, code = read(path).partition(b"\n")
     try:
         facts = json.loads(head)
@@ -77,7 +84,7 @@ def _read_object(path: Path) -> Compiled | None:
         return None
     if not isinstance(facts, dict) or facts.get("sha256") != hashlib.sha256(code).hexdigest():
         return None
-    return _link(code, cached=True) if _complete(code) else None
+    return _link(code) if _complete(code) else None
 
 
 def compile_object(function: Callable[..., Any], signature: Any, path: Path) -> Compiled:
@@ -93,11 +100,11 @@ def compile_object(function: Callable[..., Any], signature: Any, path: Path) -> 
             head = json.dumps({"sha256": hashlib.sha256(code).hexdigest()})
             with contextlib.suppress(OSError):  # nothing is kept, then; whoever chose the folder has said why
                 write_whole(path, head.encode() + b"\n" + code)
-            linked = _link(code, cached=False)
+            linked = _link(code)
             key = _key(path)
             if key is not None:
                 _live[key] = linked
-            return linked
+            return Compiled(linked.address, False, linked)
     made = cfunc(signature)(function)
     return Compiled(int(made.address or 0), False, made)
 
@@ -166,7 +173,7 @@ def target() -> tuple[str, str, str]:
     return str(triple), str(name), str(features)
 
 
-def _link(code: bytes, *, cached: bool) -> Compiled:
+def _link(code: bytes) -> Linked:
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
@@ -174,7 +181,7 @@ def _link(code: bytes, *, cached: bool) -> Compiled:
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine())
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
-    return Compiled(engine.get_function_address(_ENTRY), cached, engine)
+    return Linked(engine.get_function_address(_ENTRY), engine)
 
 
 def _complete(code: bytes) -> bool:

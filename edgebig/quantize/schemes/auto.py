@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from edgebig.bench import bench_models
 from edgebig.errors import InvalidModelError
-from edgebig.evaluate.compare import compare_models
 from edgebig.graph.load import describe_source
 from edgebig.quantize.checks import check_quantizable
 from edgebig.quantize.draft import Draft
@@ -30,7 +29,6 @@ DECIBEL_OF_SPEED, ENOUGH_DB = 1.1, 50.0
 LEAST_COVERAGE = 0.8
 # Below it a model's outputs are mostly noise.
 COLLAPSED_DB = 5.0
-CPU = "CPUExecutionProvider"
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ def _without_samples(job: Job, parts: Parts) -> Draft:
 def _drafts(job: Job, calibrated: Calibrated, parts: Parts) -> list[Draft]:
     """The mixtures that make sense; two that come out the same are one."""
     choices: list[tuple[Calibrated | None, str]] = [(calibrated, STATIC)]
-    if _runs_here(job):
+    if job.runs_here:
         choices += [(calibrated, DYNAMIC), (None, DYNAMIC)] if parts.dynamic_products else []
         choices += [(calibrated, WEIGHTS), (None, WEIGHTS)] if parts.stored_products else []
     drafts: list[Draft] = []
@@ -96,7 +94,7 @@ def _coverage(draft: Draft) -> float:
 def _measured(job: Job, drafts: list[Draft]) -> list[_Candidate]:
     candidates = []
     speedups: list[tuple[float | None, str]] = [(None, "")] * len(drafts)
-    if _runs_here(job):
+    if job.runs_here:
         record = bench_models(
             [job.original, *(draft.model for draft in drafts)],
             data=[job.sample],
@@ -105,7 +103,7 @@ def _measured(job: Job, drafts: list[Draft]) -> list[_Candidate]:
         found = [model.comparison for model in record.models[1:]]
         speedups = [(row.speedup, row.verdict) if row else (None, "") for row in found]
     for draft, (speedup, verdict) in zip(drafts, speedups, strict=True):
-        compared = compare_models(job.original, draft.model, job.needed(job.held_out), threads=job.options.threads)
+        compared = job.compare(draft.model)
         levels = [row.sqnr_db for row in compared.outputs if row.sqnr_db is not None]
         trial = SchemeTrial(
             scheme=draft.scheme,
@@ -156,8 +154,3 @@ def _notes(chosen: _Candidate) -> tuple[str, ...]:
         f"no scheme runs faster than float here: {chosen.trial.scheme} runs {chosen.trial.speedup:.2f} times as fast, "
         f"and is smaller",
     )
-
-
-def _runs_here(job: Job) -> bool:
-    """Whether this machine's onnxruntime runs what the target runs."""
-    return job.prepared.facts.target.providers[:1] == (CPU,)
