@@ -69,9 +69,21 @@ def _global_pool(node: ir.Node) -> Shape | None:
     return (*shape[:2], *(1 for _ in shape[2:]))
 
 
+def _gather(node: ir.Node) -> Shape | None:
+    """GatherBlockQuantized: rows of a table; bytes hold several numbers along the last axis."""
+    table, indices = static_shape(node.inputs[0]), static_shape(node.inputs[1])
+    if table is None or indices is None or node.inputs[0] is None:
+        return None
+    axis = (node.attributes.get_int("gather_axis", 0) or 0) % len(table)
+    packed = 8 // (node.attributes.get_int("bits", 4) or 4) if node.inputs[0].dtype is ir.DataType.UINT8 else 1
+    table = (*table[:-1], table[-1] * packed)
+    return (*table[:axis], *indices, *table[axis + 1 :])
+
+
 RULES: dict[str, Callable[[ir.Node], Shape | None]] = {
     "DequantizeLinear": _same,
     "DynamicQuantizeMatMul": _matrix,
+    "GatherBlockQuantized": _gather,
     "Gelu": _same,
     "MatMulIntegerToFloat": _matrix,
     "MatMulNBits": _columns,
@@ -93,5 +105,5 @@ def _type(node: ir.Node) -> ir.TypeProtocol | None:
     if node.op_type == "QuantizeLinear":
         point = node.inputs[2] if len(node.inputs) > 2 else None
         return point.type if point is not None and point.type is not None else ir.TensorType(ir.DataType.UINT8)
-    first = node.inputs[0]
+    first = node.inputs[2 if node.op_type == "GatherBlockQuantized" else 0]
     return first.type if first is not None else None

@@ -32,6 +32,22 @@ CASES = {
         TensorProto.FLOAT,
         {"b": np.ones((6, 1, 16), np.uint8), "s": np.ones(6, np.float32)},
     ),
+    "GatherBlockQuantized of bytes": (
+        helper.make_node(
+            "GatherBlockQuantized", ["b", "x", "s"], ["y"], domain=DOMAIN, bits=8, block_size=16, quantize_axis=1
+        ),
+        [2, 3],
+        TensorProto.INT64,
+        {"b": np.ones((5, 32), np.uint8), "s": np.ones((5, 2), np.float32)},
+    ),
+    "GatherBlockQuantized of half bytes": (
+        helper.make_node(
+            "GatherBlockQuantized", ["b", "x", "s"], ["y"], domain=DOMAIN, bits=4, block_size=16, quantize_axis=1
+        ),
+        [4],
+        TensorProto.INT64,
+        {"b": np.ones((5, 16), np.uint8), "s": np.ones((5, 2), np.float32)},
+    ),
     "QLinearAdd": (
         helper.make_node("QLinearAdd", ["x", "s", "z", "c", "s", "z", "s", "z"], ["y"], domain=DOMAIN),
         [2, 1, 4],

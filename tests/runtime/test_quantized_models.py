@@ -18,6 +18,7 @@ from onnx import numpy_helper
 
 from edgebig import quantize_model
 from edgebig.graph.save import save_model
+from edgebig.records.quantize import QuantizeOptions
 from edgebig.runtime import Cache, InferenceSession
 from tests.runtime.quantized import NETS, quantize, settings
 from tests.small_models import conv_net, conv_net_samples
@@ -97,7 +98,9 @@ def test_torchs_own_tool(cache: Cache) -> None:
 
 
 def test_our_own_tool(cache: Cache, tmp_path: Path) -> None:
-    quantized, _ = quantize_model(conv_net(), data=conv_net_samples())
+    quantized, _ = quantize_model(
+        conv_net(), data=conv_net_samples(), options=QuantizeOptions(scheme="int8", effort="fast", cache=False)
+    )
     content = save_model(quantized, tmp_path / "m.onnx")[0].read_bytes()
     feed = {"image": conv_net_samples(4, seed=9)["image"]}
     got, expected, session = answers(content, feed, cache)

@@ -13,12 +13,15 @@ from edgebig.export import export_model
 from edgebig.optimize import optimize_model
 from edgebig.quantize import quantize_model
 from edgebig.records.export import ExportOptions
+from edgebig.records.quantize import QuantizeOptions
 from edgebig.runtime.cache import Cache
 from edgebig.runtime.session import InferenceSession
 from edgebig.runtime.sessions import to_bytes
 from tests.runtime.nets import left_of, steps_of
 
 pytestmark = pytest.mark.slow
+
+STATIC = QuantizeOptions(scheme="int8", effort="fast", cache=False)
 
 
 def session_of(model: bytes | Path, *, rewrite: bool = True) -> ort.InferenceSession:
@@ -42,7 +45,7 @@ def test_fashion_mobilenet_is_one_segment_and_bit_exact(root: Path, cache: Cache
     options = ExportOptions(weights=str(folder / "weights.safetensors"), sample=str(folder / "calibration.npz"))
     exported, _ = export_model(f"{folder / 'model.py'}:build", options=options)
     floats, _ = optimize_model(exported)
-    model, _ = quantize_model(floats, data=str(folder / "calibration.npz"))
+    model, _ = quantize_model(floats, data=str(folder / "calibration.npz"), options=STATIC)
     graph = to_bytes(model)
     name = model.graph.inputs[0].name or ""
     array = np.load(folder / "calibration.npz")[name][:64].astype(np.float32)
@@ -99,7 +102,7 @@ def test_minilm_gives_the_same_embeddings(root: Path, obtain_weights: Callable[[
     )
     exported, _ = export_model(f"{folder / 'model.py'}:build", options=options)
     floats, _ = optimize_model(exported)
-    model, _ = quantize_model(floats, data=str(folder / "calibration.npz"))
+    model, _ = quantize_model(floats, data=str(folder / "calibration.npz"), options=STATIC)
     graph = to_bytes(model)
     samples = np.load(folder / "calibration.npz")
     feeds = [{name: samples[name][i : i + 1] for name in samples.files} for i in range(8)]
