@@ -15,7 +15,6 @@ from typing import Any
 import click
 import numpy as np
 from numpy.typing import NDArray
-from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from bench.models import peer
 from edgebig import bench_models, load_model, quantize_model, save_model
@@ -49,7 +48,7 @@ def make(path: Path, calibration: Arrays, folder: Path) -> tuple[dict[str, Path]
     samples = open_samples(calibration, input_specs(load_model(path)), batch_size=32)
     for name, work in (
         (STATIC, lambda out: peer.quantize(path, samples, out)),
-        (DYNAMIC, lambda out: quantize_dynamic(path, out, weight_type=QuantType.QInt8)),
+        (DYNAMIC, lambda out: peer.quantize_dynamically(path, out)),
     ):
         try:
             work(folder / f"{name}.onnx")

@@ -97,6 +97,9 @@ def run_command(*arguments: str | Path, **environment: str) -> Any:
     return json.loads(result.stdout)
 
 
+STATIC = ("--scheme", "int8", "--effort", "fast", "--target", "ort-cpu")
+
+
 @pytest.fixture(scope="module", params=[EFFICIENTNET, MINILM], ids=lambda case: case.model)
 def way(
     request: pytest.FixtureRequest,
@@ -116,7 +119,7 @@ def way(
     records = {
         "export": run_command(*source, *case.export, "-o", original),
         "optimize": run_command("optimize", original, "-o", clean, "--data", calibration),
-        "quantize": run_command("quantize", clean, "-o", int8, "--data", calibration, "--target", "ort-cpu"),
+        "quantize": run_command("quantize", clean, "-o", int8, "--data", calibration, *STATIC),
         "evaluate": run_command("evaluate", *names, "--task", case.model),
         "bench": run_command("bench", clean, int8, "--data", calibration, "--time", "3"),
     }
@@ -151,11 +154,11 @@ def test_metric_before_and_after(way: Way) -> None:
 def test_work_is_in_integers_and_the_file_is_smaller(way: Way) -> None:
     record = way.records["quantize"]
     work = {
-        integer: sum(n["multiply_adds"] for n in record["nodes"] if n["integer"] is integer)
+        integer: sum(n["multiply_adds"] for n in record["nodes"] if (n["precision"] == "int8") is integer)
         for integer in (True, False)
     }
     assert work[True] >= way.case.multiply_adds * sum(work.values()) > 0
-    assert all(node["reason"] for node in record["nodes"] if not node["integer"])
+    assert all(node["reason"] for node in record["nodes"] if node["precision"] == "float")
     sizes = {name: (way.folder / f"{name}.onnx").stat().st_size for name in ("float", "clean", "int8")}
     # What made the file is written into it at every step.
     assert sizes["clean"] <= sizes["float"] + 10_000
@@ -196,7 +199,7 @@ def test_minilm_on_the_larger_task(way: Way, root: Path, shared: Path) -> None:
     task = root / "tests" / "models" / "minilm_l6" / "task.py"
     reference = str(shared / "models" / "data")
     clean, int8 = way.folder / "clean.onnx", way.folder / "int8-larger.onnx"
-    data = ("--data", f"{task}:calibration", "--target", "ort-cpu")
+    data = ("--data", f"{task}:calibration", "--effort", "fast")
     run_command("quantize", clean, "-o", int8, *data, EDGEBIG_TEST_REFERENCE=reference)
     record = run_command("evaluate", clean, int8, "--task", f"{task}:task", EDGEBIG_TEST_REFERENCE=reference)
     before, after = (model["value"] for model in record["models"])

@@ -23,6 +23,7 @@ from edgebig.quantize.schemes.weight_only import settings_of
 from edgebig.quantize.weight_bits import weight_rule
 
 STATIC, DYNAMIC, WEIGHTS = "int8", "int8-dynamic", "int8-weight"
+RESCALING = ("equalize", "smooth-quant")  # algorithms that change the float model
 PRODUCTS = ("MatMul", "Gemm")
 RECURRENT = ("LSTM", "GRU", "RNN")
 
@@ -81,13 +82,14 @@ def mix(job: Job, calibrated: Calibrated | None, parts: Parts, products: str, le
     start = _start(job, calibrated, on_the_fly | stored | set(left))
     changes = _write_dynamic(job, start.model, on_the_fly) + _write_weights(job, start.model, stored)
     schemes = [STATIC] if any(row.quantized for row in start.nodes) else []
+    rescaled = [row.algorithm for row in start.algorithms if row.kept and row.algorithm in RESCALING]
     schemes += [DYNAMIC] if on_the_fly else []
     schemes += [WEIGHTS] if stored else []
     nodes = with_changes(start.nodes, changes)
     return dataclasses.replace(
         start,
         nodes=nodes,
-        scheme=" + ".join(schemes) or "float",
+        scheme=" + ".join(schemes) + (f" ({', '.join(rescaled)})" if rescaled and STATIC not in schemes else ""),
         rewrite=lambda more: mix(job, calibrated, parts, products, more),
     )
 
