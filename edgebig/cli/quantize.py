@@ -131,6 +131,8 @@ def _render(record: "QuantizeRecord", output: Path, *, every_node: bool) -> Sequ
         ]
     if record.budget is not None:
         shown += [*_budget(record.budget), ""]
+    kinds = ", ".join(f"{kind} {count / 1000:,.1f}" for kind, count in record.bytes_by_kind.items())
+    shown += [f"Where the KB are: {kinds}.", ""]
     return [*shown, *(f"Note: {note}." for note in record.notes), f"Written: {output} ({size})"]
 
 

@@ -6,6 +6,7 @@ from edgebig.graph.load import ModelLike, source_files
 from edgebig.graph.provenance import stamp
 from edgebig.graph.skeleton import model_bytes
 from edgebig.quantize.job import DataLike, open_job
+from edgebig.quantize.ledger import byte_ledger
 from edgebig.quantize.loss_budget import within_budget
 from edgebig.quantize.schemes import schemes
 from edgebig.records.quantize import QuantizeOptions, QuantizeRecord
@@ -59,6 +60,7 @@ def quantize_model(
         loss=None if comparison is None else comparison.loss,
         bytes_before=model_bytes(job.original),
         bytes_after=model_bytes(draft.model),
+        bytes_by_kind=byte_ledger(draft.model),
         trials=draft.trials,
         budget=draft.budget,
         algorithms=draft.algorithms,

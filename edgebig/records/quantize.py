@@ -230,6 +230,7 @@ class QuantizeRecord(Record):
         loss: The worst of them; None where an output holds NaN or infinity, or nothing was held out.
         bytes_before: Size of the float model.
         bytes_after: Size of the result.
+        bytes_by_kind: Where these bytes are, largest first: weights by dtype, scales and zero points, the graph.
         trials: Schemes that were tried, where the choice was left open.
         budget: How a loss budget was met; None where there was none.
         algorithms: What the accuracy algorithms did, in order.
@@ -252,6 +253,7 @@ class QuantizeRecord(Record):
     loss: float | None
     bytes_before: int
     bytes_after: int
+    bytes_by_kind: dict[str, int] = dataclasses.field(default_factory=dict)
     trials: tuple[SchemeTrial, ...] = ()
     budget: BudgetRecord | None = None
     algorithms: tuple[AlgorithmReport, ...] = ()
