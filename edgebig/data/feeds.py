@@ -41,7 +41,7 @@ def check_feed(feed: Mapping[str, NDArray], inputs: Sequence[InputSpec], *, wher
         where: Where the feed comes from, for messages.
 
     Raises:
-        InvalidDataError: Missing or unknown names, another dtype or shape, no elements, NaN or infinity, or one
+        InvalidDataError: Missing or unknown names, another dtype or shape, no elements at all, NaN or infinity, or one
             dynamic axis with two sizes.
     """
     wanted = {spec.name: spec for spec in inputs}
@@ -57,6 +57,10 @@ def check_feed(feed: Mapping[str, NDArray], inputs: Sequence[InputSpec], *, wher
         if spec.shape is not None:
             _check_shape(name, array.shape, spec, sizes, where)
         check_finite(name, array, where=where)
+    # One input may be empty (a cache before the first step), but not all of them.
+    if feed and not any(array.size for array in feed.values()):
+        shapes = ", ".join(f"{name!r} {array.shape}" for name, array in feed.items())
+        raise InvalidDataError(f"{where}: the feed holds no samples: {shapes}")
 
 
 def check_names(names: object, inputs: Sequence[InputSpec], *, where: str) -> None:
@@ -77,13 +81,11 @@ def check_names(names: object, inputs: Sequence[InputSpec], *, where: str) -> No
 
 
 def check_finite(name: str, array: NDArray, *, where: str) -> None:
-    """Refuse an array without elements, or with NaN or infinity.
+    """Refuse an array with NaN or infinity.
 
     Raises:
-        InvalidDataError: It is empty or not finite.
+        InvalidDataError: It is not finite.
     """
-    if array.size == 0:
-        raise InvalidDataError(f"{where}: {name!r} holds no samples (shape {array.shape})")
     if array.dtype.kind in "fc" and not np.isfinite(array).all():
         bad = int(array.size - np.isfinite(array).sum())
         raise InvalidDataError(f"{where}: {name!r} holds {bad} NaN or infinite values. Remove or repair those samples.")

@@ -157,6 +157,8 @@ def _from_arrays(
     check_names(arrays.keys(), inputs, where=where)
     for name, array in arrays.items():
         check_finite(name, array, where=where)
+        if array.size == 0:
+            raise InvalidDataError(f"{where}: {name!r} holds no samples (shape {array.shape})")
     counts = {name: len(array) if array.ndim else 0 for name, array in arrays.items()}
     if len(set(counts.values())) != 1 or not all(counts.values()):
         raise InvalidDataError(f"{where}: the inputs have different numbers of samples on axis 0: {counts}")

@@ -6,9 +6,11 @@ import onnx_ir as ir
 from edgebig.graph.edit import add_initializer, constant_array
 from edgebig.graph.weights import as_weighted
 
+SMALL_FLOATS = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
+
 
 def normalize(model: ir.Model) -> None:
-    """Take out Identity nodes, and fold the factors of Gemm into its constants, in place.
+    """Take out Identity nodes, and fold the factors of Gemm and casts of constants into the constants, in place.
 
     An Identity between a convolution and what follows would keep quantization from seeing them as neighbours. Names of
     the model's inputs and outputs stay.
@@ -23,6 +25,8 @@ def normalize(model: ir.Model) -> None:
             _fold_factors(node, model.graph)
         elif node.op_type == "Identity":
             _take_out(node, model.graph)
+        elif node.op_type == "Cast":
+            _cast(node, model.graph)
 
 
 def _take_out(node: ir.Node, graph: ir.Graph) -> None:
@@ -31,6 +35,26 @@ def _take_out(node: ir.Node, graph: ir.Graph) -> None:
     if value is not None and not output.is_graph_output():
         ir.convenience.replace_all_uses_with(output, value)
         graph.remove(node, safe=True)
+
+
+def _cast(node: ir.Node, graph: ir.Graph) -> None:
+    """Let a constant that is cast to float32 be float32; it is cast when somebody reads it: large ones cost nothing."""
+    value, output = node.inputs[0], node.outputs[0]
+    tensor = None if value is None or value.is_graph_input() else value.const_value
+    if tensor is None or tensor.dtype not in SMALL_FLOATS or output.is_graph_output():
+        return
+    if node.attributes.get_int("to", 0) != ir.DataType.FLOAT:
+        return
+    name, shape = output.name, ir.Shape(tensor.shape.numpy())
+
+    def cast() -> ir.Tensor:
+        return ir.Tensor(np.asarray(tensor.numpy()).astype(np.float32), name=name)
+
+    constant = ir.LazyTensor(cast, dtype=ir.DataType.FLOAT, shape=shape, name=name)
+    ir.convenience.replace_all_uses_with(output, replacement := ir.Value(name=name, const_value=constant))
+    replacement.shape, replacement.type = shape, ir.TensorType(ir.DataType.FLOAT)
+    graph.remove(node, safe=True)
+    graph.register_initializer(replacement)
 
 
 def _fold_factors(node: ir.Node, graph: ir.Graph) -> None:

@@ -19,13 +19,14 @@ from edgebig.quantize.engine import Range, StaticChoice, StaticEngine, StaticRes
 from edgebig.quantize.formats.qdq import WeightRule
 from edgebig.quantize.formats.qoperator import to_qoperator
 from edgebig.quantize.job import Job
+from edgebig.quantize.mixed_concats import mixed_concats
 from edgebig.quantize.prepare import Prepared
 from edgebig.quantize.weight_bits import portability_notes, weight_rule
 from edgebig.records.quantize import ALGORITHMS, AUTO, FAST, NBITS, QOPERATOR, NodeCoverage, QuantizeOptions
 from edgebig.targets import Target, targets
 from edgebig.targets.base import Form
 
-FAST_METHOD = "mse"
+FAST_METHOD, MINMAX = "mse", "minmax"
 WIDE = 16
 
 
@@ -80,7 +81,8 @@ def calibrate(job: Job, excluded: Collection[str] = ()) -> Calibrated:
     observed = job.needed(job.observed)
     sizes = {name: int(size * job.larger) for name, size in engine.bytes_per_sample.items()}
     passes = engine.calibrate(observed, sizes, budget=job.budget, threads=options.threads, use_cache=options.cache)
-    chosen = _ranges(job, engine, rule)
+    mixed = mixed_concats(engine.plan, engine.ranges(MINMAX))
+    chosen = _ranges(job, engine, rule, frozenset(mixed))
     setting = Setting(
         observed=observed,
         judge=lambda model: output_error(job.judge, model),
@@ -91,9 +93,14 @@ def calibrate(job: Job, excluded: Collection[str] = ()) -> Calibrated:
         threads=options.threads,
     )
     switches = switches_for(options.effort, {name: getattr(options, name) for name in ALGORITHMS})
-    start = StaticChoice(ranges=chosen.ranges, rule=rule, wide=_wide(engine, options))
+    start = StaticChoice(ranges=chosen.ranges, rule=rule, wide=_wide(engine, options), excluded=frozenset(mixed))
     best = improve(engine, start, setting, switches)
-    notes = (*portability_notes(rule), *chosen.notes)
+    stays = (
+        f"Concat {name!r} stays in float: one of its inputs has a range {times:.0f} times another's, which one scale "
+        f"would round away"
+        for name, times in mixed.items()
+    )
+    notes = (*portability_notes(rule), *stays, *chosen.notes)
     words = chosen.method + (f" ({len(chosen.others)} tensors by other methods)" if chosen.others else "")
     return Calibrated(best.engine, best.choice, words, bits, passes, notes, (*folding, *best.reports), options.format)
 
@@ -128,7 +135,7 @@ def _folded(prepared: Prepared) -> tuple[Prepared, tuple[AlgorithmReport, ...]]:
     return dataclasses.replace(prepared, model=model), (report,)
 
 
-def _ranges(job: Job, engine: StaticEngine, rule: WeightRule) -> ChosenRanges:
+def _ranges(job: Job, engine: StaticEngine, rule: WeightRule, excluded: frozenset[str]) -> ChosenRanges:
     method = job.options.calibration
     if method == AUTO and job.options.effort == FAST:
         method = FAST_METHOD
@@ -136,7 +143,9 @@ def _ranges(job: Job, engine: StaticEngine, rule: WeightRule) -> ChosenRanges:
         return ChosenRanges(engine.ranges(method), method, {}, {}, math.nan, 0)
     return choose_ranges(
         {method: engine.ranges(method) for method in METHODS},
-        lambda ranges: output_error(job.judge, engine.write(StaticChoice(ranges=ranges, rule=rule)).model),
+        lambda ranges: output_error(
+            job.judge, engine.write(StaticChoice(ranges=ranges, rule=rule, excluded=excluded)).model
+        ),
         engine.statistics,
     )
 
