@@ -125,9 +125,8 @@ def test_inputs_that_grow_as_a_cache_does() -> None:
         o = MatMul(p, present) y = MatMul(o, wo) }""",
         wk=normal(32, 32) / 6, scale=np.float32(0.18), wq=normal(32, 32, seed=1) / 6, wo=normal(32, 32, seed=2) / 6,
     )  # fmt: skip
-    feeds = [
-        {"x": normal(2, 1, 32, seed=n), "past": normal(2, n, 32, seed=n + 9)} for n in range(12)
-    ]  # the first empty
+    # The first cache is empty.
+    feeds = [{"x": normal(32, 1, 32, seed=n), "past": normal(32, n, 32, seed=n + 9)} for n in range(12)]
     result, _ = quantized(model, feeds)
     assert min(level(model, result, feed) for feed in feeds) > 24
     assert run(result, feeds[0]).shape == (32, 1, 32)
