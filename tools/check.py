@@ -44,9 +44,9 @@ def main() -> int:
 
 
 def _workers() -> list[str]:
-    """The tests are spread over the processors; one that has no more to do takes over from another."""
+    """The tests are spread over the processors, but for groups (`xdist_group`) that share what is slow to make."""
     count = min(os.cpu_count() or 1, MOST_WORKERS)
-    return ["-n", str(count), "--dist", "worksteal"] if count > 1 else []
+    return ["-n", str(count), "--dist", "loadgroup"] if count > 1 else []
 
 
 def _run(name: str, command: list[str]) -> bool:

@@ -14,7 +14,8 @@ import onnx
 import onnxruntime
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+# In one process: the way through all commands is gone once for all tests.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.xdist_group("end to end")]
 
 
 @dataclass(frozen=True, kw_only=True)

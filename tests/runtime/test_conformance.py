@@ -13,7 +13,7 @@ import onnx
 import pytest
 from onnx.backend.test.case.test_case import TestCase
 
-from edgebig.runtime import Cache, accelerate
+from edgebig.runtime import Cache, partition
 from edgebig.runtime.lower.handlers import HANDLERS, MICROSOFT
 from tests.runtime.node_tests import load_cases, run_case, with_constants
 
@@ -43,7 +43,7 @@ def kept(pytestconfig: pytest.Config) -> Cache:
 @pytest.fixture
 def everything_is_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """A segment need not hold a product to be worth it."""
-    monkeypatch.setattr(accelerate, "WORK", frozenset(HANDLERS) | frozenset(MICROSOFT))
+    monkeypatch.setattr(partition, "WORK", frozenset(HANDLERS) | frozenset(MICROSOFT))
 
 
 def variants(cases: Iterable[TestCase]) -> Iterator[tuple[str, TestCase, onnx.ModelProto]]:
