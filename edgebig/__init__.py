@@ -15,6 +15,7 @@ _HOMES = {
     "quantize_model": "edgebig.quantize",
     "compress_model": "edgebig.pipeline",
     "diagnose_models": "edgebig.diagnose",
+    "lint_model": "edgebig.lint",
     "evaluate_model": "edgebig.evaluate",
     "compare_models": "edgebig.evaluate",
     "bench_models": "edgebig.bench",

@@ -13,6 +13,7 @@ NAMES = [
     "diagnose_models",
     "evaluate_model",
     "export_model",
+    "lint_model",
     "load_model",
     "optimize_model",
     "prune_model",

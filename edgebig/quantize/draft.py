@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from edgebig.quantize.algorithms.report import AlgorithmReport
 from edgebig.quantize.change import Change
-from edgebig.records.quantize import NodeCoverage, QuantizedTensor, SchemeTrial
+from edgebig.records.quantize import AlgorithmReport, NodeCoverage, QuantizedTensor, SchemeTrial
 from edgebig.records.sensitivity import BudgetRecord
 
 

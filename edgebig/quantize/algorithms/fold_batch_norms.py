@@ -10,7 +10,7 @@ import onnx_ir as ir
 from edgebig.graph.shapes import infer_shapes
 from edgebig.passes.fold_affine_after import FoldAffineAfter
 from edgebig.passes.fold_affine_before import FoldAffineBefore
-from edgebig.quantize.algorithms.report import AlgorithmReport
+from edgebig.records.quantize import AlgorithmReport
 
 NAME = "batch-norm-folding"
 

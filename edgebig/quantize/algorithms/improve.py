@@ -13,11 +13,11 @@ import onnx_ir as ir
 from edgebig.data.samples import Samples
 from edgebig.quantize.algorithms.layers import Layer, layers_of
 from edgebig.quantize.algorithms.presets import Switches, Use
-from edgebig.quantize.algorithms.report import AlgorithmReport
 from edgebig.quantize.algorithms.rescaled_engine import rescaled_engine
 from edgebig.quantize.algorithms.round_weights import round_weights
 from edgebig.quantize.algorithms.search_weights import search_weights
 from edgebig.quantize.engine import Range, StaticChoice, StaticEngine
+from edgebig.records.quantize import AlgorithmReport
 
 WORSE = "the held-out loss gets worse"
 

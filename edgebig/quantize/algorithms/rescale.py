@@ -16,10 +16,10 @@ from edgebig.graph.edit import add_initializer, constant_array
 from edgebig.graph.weights import WeightedNode
 from edgebig.passes.channel_scales import by_input, by_output
 from edgebig.passes.rewire import replace_constant
-from edgebig.quantize.algorithms.report import AlgorithmReport
 from edgebig.quantize.algorithms.rescale_factors import Factors, choose_factors
 from edgebig.quantize.algorithms.rescale_sites import NORMALISATIONS, Site, find_sites, layer_of
 from edgebig.quantize.calibrate.statistics import TensorStatistics
+from edgebig.records.quantize import AlgorithmReport
 
 EQUALIZE, SMOOTH = "equalize", "smooth-quant"
 # The estimated error must fall below these shares: where constants absorb the factors, and where a Mul is needed.

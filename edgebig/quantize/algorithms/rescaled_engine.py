@@ -5,10 +5,10 @@ from collections.abc import Collection, Mapping
 
 from edgebig.data.samples import Samples
 from edgebig.graph.edit import working_copy
-from edgebig.quantize.algorithms.report import AlgorithmReport
 from edgebig.quantize.algorithms.rescale import rescale
 from edgebig.quantize.calibrate.observe import observe
 from edgebig.quantize.engine import StaticEngine
+from edgebig.records.quantize import AlgorithmReport
 
 
 def rescaled_engine(

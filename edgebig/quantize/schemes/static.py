@@ -11,7 +11,6 @@ from edgebig.quantize.algorithms.fold_batch_norms import fold_batch_norms
 from edgebig.quantize.algorithms.improve import Setting, improve
 from edgebig.quantize.algorithms.output_error import output_error
 from edgebig.quantize.algorithms.presets import switches_for
-from edgebig.quantize.algorithms.report import AlgorithmReport
 from edgebig.quantize.checks import check_quantizable
 from edgebig.quantize.choose_ranges import METHODS, ChosenRanges, choose_ranges
 from edgebig.quantize.draft import Draft
@@ -22,7 +21,16 @@ from edgebig.quantize.job import Job
 from edgebig.quantize.mixed_concats import mixed_concats
 from edgebig.quantize.prepare import Prepared
 from edgebig.quantize.weight_bits import portability_notes, weight_rule
-from edgebig.records.quantize import ALGORITHMS, AUTO, FAST, NBITS, QOPERATOR, NodeCoverage, QuantizeOptions
+from edgebig.records.quantize import (
+    ALGORITHMS,
+    AUTO,
+    FAST,
+    NBITS,
+    QOPERATOR,
+    AlgorithmReport,
+    NodeCoverage,
+    QuantizeOptions,
+)
 from edgebig.targets import Target, targets
 from edgebig.targets.base import Form
 

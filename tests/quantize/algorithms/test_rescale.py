@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from edgebig.data.samples import open_samples
 from edgebig.graph.interface import input_specs
-from edgebig.quantize.algorithms.report import AlgorithmReport
 from edgebig.quantize.algorithms.rescaled_engine import rescaled_engine
 from edgebig.quantize.engine import StaticChoice, StaticEngine
 from edgebig.quantize.formats.qdq import WeightRule
 from edgebig.quantize.prepare import prepare
+from edgebig.records.quantize import AlgorithmReport
 from edgebig.targets import targets
 from tests.quantize.build import build, normal, run, sqnr_db
 
