@@ -144,7 +144,7 @@ def main(seconds: float, out: Path) -> None:
         )
     record = {"rounds": len(medians[0]), "results": results, "environment": asdict(watch.environment())}
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(record, indent=2, default=str) + "\n", encoding="utf-8")
+    out.write_text(json.dumps(record, default=str) + "\n", encoding="utf-8")
 
 
 def _spread(nanoseconds: NDArray) -> dict[str, float]:

@@ -147,5 +147,5 @@ def run_all(cases: Sequence[Callable[[], Case]], seconds: float, out: Path) -> N
     watch = EnvironmentWatch()
     results = [measure(make(), seconds) for make in cases]
     facts = json.loads(json.dumps(watch.environment(), default=lambda value: asdict(value)))
-    out.write_text(json.dumps({"environment": facts, "cases": results}, indent=1) + "\n", encoding="utf-8")
+    out.write_text(json.dumps({"environment": facts, "cases": results}) + "\n", encoding="utf-8")
     click.echo(f"wrote {out}")

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from edgebig.graph.edit import constant_array
 from edgebig.quantize.unit import Unit
-from edgebig.quantize.weights import QuantizedWeight, quantize_weight
+from edgebig.quantize.weights import QuantizedWeight, adds_no_pairs, quantize_weight
 from edgebig.targets.base import Target
 
 _TRIES = 8
@@ -39,8 +39,9 @@ def quantize_for(unit: Unit, rule: WeightRule, target: Target, limits: NDArray |
     channels = unit.weighted.array().shape[unit.weighted.output_axis]
     if limits is not None:
         limits = limits.reshape(-1, channels).max(axis=0)  # groups of ConvTranspose share their scales
-    bits = 8 if adds_no_pairs(unit) else rule.bits
-    pair_sums = rule.pair_sums and not adds_no_pairs(unit)
+    safe = adds_no_pairs(unit.weighted)
+    bits = 8 if safe else rule.bits
+    pair_sums = rule.pair_sums and not safe
     weight = quantize_weight(unit.weighted, bits, pair_sums=pair_sums, smallest=limits)
     for _ in range(0 if has_channel_scales(unit, target) else _TRIES):
         if (weight.scales == weight.scales[0]).all():
@@ -69,9 +70,3 @@ def bias_of(unit: Unit) -> NDArray | None:
     if unit.node.op_type == "ConvTranspose":
         outputs *= unit.weighted.groups
     return np.broadcast_to(array.reshape(-1), (outputs,)).astype(np.float32)
-
-
-def adds_no_pairs(unit: Unit) -> bool:
-    """Depthwise kernels multiply in 32 bits: 8 bits are safe everywhere."""
-    assert unit.weighted is not None  # asked of weighted units only
-    return unit.weighted.is_depthwise and unit.weighted.array().shape[0] == unit.weighted.groups
