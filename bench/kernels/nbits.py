@@ -74,7 +74,7 @@ def main(seconds: float, out: Path) -> None:
         click.echo(f"    {size / 1e6:.1f} MB at {rates['used']:.1f} GB/s; loads alone {rates['loads_alone']:.1f} GB/s")
         results.append(result | {"weight_bytes": size, "giga_bytes_per_second": rates})
     facts = json.loads(json.dumps(watch.environment(), default=lambda value: asdict(value)))
-    out.write_text(json.dumps({"environment": facts, "cases": results}, indent=1) + "\n", encoding="utf-8")
+    out.write_text(json.dumps({"environment": facts, "cases": results}) + "\n", encoding="utf-8")
     click.echo(f"wrote {out}")
 
 

@@ -94,7 +94,7 @@ def main(rounds: int, out: Path) -> None:
         found["giga_bytes_per_second"][name] = rate
         click.echo(f"read {name:<9} {rate:8.1f} GB/s")
     facts = json.loads(json.dumps(watch.environment(), default=lambda value: asdict(value)))
-    out.write_text(json.dumps({"environment": facts, **found}, indent=1) + "\n", encoding="utf-8")
+    out.write_text(json.dumps({"environment": facts, **found}) + "\n", encoding="utf-8")
     click.echo(f"wrote {out}")
 
 

@@ -105,7 +105,7 @@ def main(seconds: float, out: Path) -> None:
                 click.echo(f"    our dense kernel: {ours['speedup']:.2f} x [{ours['low']:.2f}, {ours['high']:.2f}]")
                 results.append(result | {"density": density, "against_our_dense": ours})
     facts = json.loads(json.dumps(watch.environment(), default=lambda value: asdict(value)))
-    out.write_text(json.dumps({"environment": facts, "cases": results}, indent=1) + "\n", encoding="utf-8")
+    out.write_text(json.dumps({"environment": facts, "cases": results}) + "\n", encoding="utf-8")
     click.echo(f"wrote {out}")
 
 

@@ -217,7 +217,7 @@ def main(
     result = {"batch": batch, "threads": threads, "budget": BUDGET, **summary(rows), "rows": rows}
     result["peer_limit_bytes"] = PEER_LIMIT_BYTES
     result["environment"] = asdict(watch.environment())
-    out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    out.write_text(json.dumps(result) + "\n", encoding="utf-8")
     click.echo(json.dumps(summary(rows)))
 
 

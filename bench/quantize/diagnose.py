@@ -138,7 +138,7 @@ def main(model: Path, data: str, limit: int, ways: tuple[str, ...], name: str | 
             record["ways"][way] = found = study(plain, way, *halves, Path(folder))
             click.echo(f"{way}: error {found['error']}, {found['story'][-1]}")
     path = RESULTS / f"quantize_diagnose_{name or model.stem}.json"
-    path.write_text(json.dumps(record, indent=1) + "\n")
+    path.write_text(json.dumps(record) + "\n")
     click.echo(f"Written: {path}")
 
 

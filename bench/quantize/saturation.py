@@ -110,7 +110,7 @@ def main(model: Path, data: str, limit: int, name: str | None) -> None:
         }
         record["warnings"] = measured.warnings
     path = RESULTS / f"quantize_saturation_{name or model.stem}.json"
-    path.write_text(json.dumps(record, indent=1) + "\n")
+    path.write_text(json.dumps(record) + "\n")
     click.echo(f"Written: {path}")
 
 

@@ -191,7 +191,7 @@ def main(model: Path | None, data: str, batch: int, calibration: str, passes: fl
             "environment": asdict(watch.environment()),
         }
     out = out or ROOT / "bench" / "results" / f"quantize_sensitivity_{result['model']}.json"
-    out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    out.write_text(json.dumps(result) + "\n", encoding="utf-8")
     click.echo(
         f"{result['model']}: {len(case.layers)} layers, {result['samples']} samples; "
         f"{took['passes_by_macs']:.2f} passes by work, {took['cpu_seconds'] / one_pass:.2f} by time "

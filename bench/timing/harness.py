@@ -58,7 +58,7 @@ def main(model: Path, pairs: int, out: Path) -> None:
         "others_cores": [record.environment.conditions.others_cores for record in records],
         "environment": records[0].to_dict()["environment"],
     }
-    out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    out.write_text(json.dumps(result) + "\n", encoding="utf-8")
     for name in ("empty_call_ns", "called_different", "speedup_deviation", "difference_found"):
         click.echo(f"{name}: {result[name]}")
 
