@@ -88,8 +88,8 @@ class Job:
         """
         if samples is None:
             raise UsageError(
-                f"scheme {self.options.scheme!r} as asked for needs samples: give --data. "
-                f"int8-dynamic, int8-weight, int4-weight and fp16 do without."
+                f"scheme {self.options.scheme!r} as asked for needs samples: give --data. int8-dynamic, int8-weight, "
+                f"int4-weight and fp16 do without, but for a loss budget and GPTQ."
             )
         return samples
 
